@@ -1,0 +1,338 @@
+"""Tables: what a paper printed, and below each row what our records say. One structure for every renderer."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from repro.errors import UserError
+from repro.ledger.match import check_alike, matches
+from repro.ledger.published import Fact
+from repro.ledger.statistics import summarise
+from repro.records.record import Record
+
+SCALES = ("tiny", "local", "paper")
+DERIVED = ("average", "trainable_parameters")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of a table.
+
+    Attributes:
+        value: the number, in points where it is a score; None where there is none.
+        printed: how it is shown.
+        spread: how its spread is shown; empty where there is none.
+        n: how many seeds are behind it, where that is not said in the row's label.
+        marks: numbers of the notes that belong to it.
+    """
+
+    value: float | None = None
+    printed: str = ""
+    spread: str = ""
+    n: int | None = None
+    marks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: kind is "published", "ours" or "total"."""
+
+    label: str
+    kind: str
+    cells: tuple[Cell, ...]
+    marks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: the first column holds the labels of the rows and has the first heading."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Notes:
+    """Numbers notes in the order in which they are first needed."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def mark(self, texts: Iterable[str]) -> tuple[int, ...]:
+        """Returns the numbers of the notes, adding those that are new."""
+        for text in (texts := list(texts)):
+            if text not in self.texts:
+                self.texts.append(text)
+        return tuple(sorted({self.texts.index(text) + 1 for text in texts}))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the records of one cell say: a summary's cell, the scores by seed, and what must be said of them."""
+
+    cell: Cell
+    scores: Mapping[int, float]
+    records: tuple[Record, ...] = ()
+    notes: tuple[str, ...] = ()
+    shown: str = ""
+
+
+def score(record: Record, metric: str, split: str | None = None) -> tuple[float | None, str, str]:
+    """Returns the score that a table shows: test before validation, the best epoch before the last.
+
+    Returns:
+        the score (None where the record has none, or it diverged), the split, the epoch.
+    """
+    splits = [split] if split else ["test", "validation"]
+    for name, epoch in itertools.product(splits, ("best", "last")):
+        found = record.scores.get(f"{name}-{epoch}")
+        if found is not None and metric in found:
+            return found[metric], name, epoch
+    return None, splits[-1], "best"
+
+
+def shown_split(record: Record) -> str:
+    """Returns the split that a table shows of a record."""
+    return "test" if any(name.startswith("test-") for name in record.scores) else "validation"
+
+
+def result(records: Sequence[Record], metric: str, split: str | None, decimals: int) -> Result:
+    """Summarises records over their seeds; records that may not be averaged are refused, which a note says."""
+    ordered = tuple(sorted(records, key=lambda one: (one.seed, one.identity)))
+    try:
+        check_alike(ordered)
+    except UserError as error:
+        return Result(Cell(printed="refused"), {}, ordered, (str(error),))
+    read = [(one, *score(one, metric, split)) for one in ordered]
+    scores = {one.seed: value for one, value, _, _ in read if value is not None}
+    notes = sorted({note for one in ordered for note in one.notes})
+    diverged = sum(one.diverged for one in ordered)
+    if diverged:
+        notes.append(f"{diverged} of {len(ordered)} diverged")
+    shown = sorted({f"{name} split, {epoch} epoch" for _, value, name, epoch in read if value is not None})
+    return Result(summary_cell(scores.values(), decimals), scores, ordered, tuple(notes), " and ".join(shown))
+
+
+def summary_cell(values: Iterable[float], decimals: int) -> Cell:
+    """Returns the cell of some seeds' values: mean, sample standard deviation, number of seeds."""
+    if not (values := list(values)):
+        return Cell(printed="-")
+    summary = summarise(values)
+    spread = "" if summary.deviation is None else f"{summary.deviation:.{decimals}f}"
+    return Cell(summary.mean, f"{summary.mean:.{decimals}f}", spread, summary.n)
+
+
+def paper_table(
+    title: str, facts: Sequence[Fact], records: Sequence[Record], *, scale: str | None = None, only_run: bool = False
+) -> Table:
+    """Makes one published table, with a row of ours below each published one for every scale and network.
+
+    Args:
+        facts: the published numbers of one table, in the order of the paper.
+        records: any records, in any order.
+        scale: show only this scale's records.
+        only_run: leave out the published rows that nothing was run for.
+    """
+    notes = Notes()
+    columns = [name for name in dict.fromkeys(fact.column for fact in facts) if name != "trainable"]
+    by_task = _by_paper_and_task(one for one in records if scale in (None, one.scale))
+    rows: list[Row] = []
+    for label in dict.fromkeys(fact.row for fact in facts):
+        line = {fact.column: fact for fact in facts if fact.row == label}
+        ours = _ours(line, columns, by_task, notes_of_row := Notes())
+        if ours or not only_run:
+            rows.append(_published_row(label, line, columns, notes, run=bool(ours)))
+            rows += [_renumber(row, notes_of_row, notes) for row in ours]
+    return Table(
+        title, (facts[0].table if facts else "", *columns, "trainable", "seconds"), tuple(rows), tuple(notes.texts)
+    )
+
+
+def _renumber(row: Row, own: Notes, notes: Notes) -> Row:
+    """Gives a row's notes the numbers of the whole table, so that they count up from its top."""
+
+    def numbers(marks: tuple[int, ...]) -> tuple[int, ...]:
+        return notes.mark(own.texts[mark - 1] for mark in marks)
+
+    marks = numbers(row.marks)
+    cells = tuple(Cell(one.value, one.printed, one.spread, one.n, numbers(one.marks)) for one in row.cells)
+    return Row(row.label, row.kind, cells, marks)
+
+
+def _by_paper_and_task(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
+    found: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda one: one.identity):
+        found.setdefault((record.paper, record.task), []).append(record)
+    return found
+
+
+def _published_row(label: str, line: Mapping[str, Fact], columns: Sequence[str], notes: Notes, *, run: bool) -> Row:
+    common = [flag for flag in next(iter(line.values())).flags if all(flag in fact.flags for fact in line.values())]
+    marks = notes.mark(common)
+    cells = [_published_cell(line.get(column), common, notes) for column in [*columns, "trainable"]]
+    return Row(label, "published", (*cells, Cell(printed="" if run else "not run")), marks)
+
+
+def _published_cell(fact: Fact | None, common: Sequence[str], notes: Notes) -> Cell:
+    if fact is None:
+        return Cell()
+    return Cell(
+        fact.value, fact.printed, fact.spread, None, notes.mark(flag for flag in fact.flags if flag not in common)
+    )
+
+
+def _ours(
+    line: Mapping[str, Fact], columns: Sequence[str], by_task: Mapping[tuple[str, str], list[Record]], notes: Notes
+) -> list[Row]:
+    """Returns the rows of ours for one published row: one for each scale and network that has records."""
+    found: dict[tuple[int, str, str], dict[str, list[Record]]] = {}
+    for column in columns:
+        fact = line.get(column)
+        if fact is None or fact.metric in DERIVED or "task" not in fact.condition:
+            continue
+        for record in by_task.get((fact.condition.get("paper", ""), fact.condition["task"]), ()):
+            if (matches(record, fact.condition) and score(record, fact.metric, fact.split)[0] is not None) or (
+                record.diverged and matches(record, fact.condition)
+            ):
+                place = (_rank(record.scale), record.scale, record.network)
+                found.setdefault(place, {}).setdefault(column, []).append(record)
+    return [
+        _our_row(scale, network, found[place], line, columns, notes)
+        for place in sorted(found)
+        for _, scale, network in [place]
+    ]
+
+
+def _rank(scale: str) -> int:
+    return SCALES.index(scale) if scale in SCALES else len(SCALES)
+
+
+def _our_row(
+    scale: str,
+    network: str,
+    records: Mapping[str, list[Record]],
+    line: Mapping[str, Fact],
+    columns: Sequence[str],
+    notes: Notes,
+) -> Row:
+    results = {
+        column: result(found, line[column].metric, line[column].split, max(1, line[column].decimals))
+        for column, found in records.items()
+    }
+    counts = sorted({len(one.scores) for one in results.values() if one.scores})
+    same = counts[0] if len(counts) == 1 else None
+    common = _common([one.notes for one in results.values()])
+    used = [record for one in results.values() for record in one.records]
+    unique = list({record.identity: record for record in used}.values())
+    marks = notes.mark([*_row_notes(results, unique, scale, network), *common])
+    cells: list[Cell] = []
+    for column in columns:
+        if column in results:
+            one = results[column]
+            own = notes.mark(note for note in one.notes if note not in common)
+            cells.append(Cell(one.cell.value, one.cell.printed, one.cell.spread, None if same else one.cell.n, own))
+        elif column in line and line[column].metric == "average":
+            cells.append(_average(results, line, max(1, line[column].decimals), same))
+        else:
+            cells.append(Cell())
+    label = f"ours, {scale} ({network})" + (f", {seeds_said(same)}" if same else "")
+    return Row(label, "ours", (*cells, trainable_cell(unique), seconds_cell(unique)), marks)
+
+
+def _common(notes: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the notes that all of several cells have."""
+    return [note for note in notes[0] if all(note in other for other in notes)]
+
+
+def seeds_said(n: int) -> str:
+    """Returns "1 seed" or "5 seeds"."""
+    return "1 seed" if n == 1 else f"{n} seeds"
+
+
+def _row_notes(results: Mapping[str, Result], records: Sequence[Record], scale: str, network: str) -> list[str]:
+    models = sorted({record.model for record in records})
+    found = [] if scale == "paper" else [f"{network} stands in for {', '.join(models)}"]
+    shown: dict[str, list[str]] = {}
+    for column, one in results.items():
+        if one.shown:
+            shown.setdefault(one.shown, []).append(column)
+    if len(shown) == 1:
+        found.append(f"scores: {next(iter(shown))}; mean ± sample standard deviation over seeds")
+    else:
+        found += [
+            f"scores of {', '.join(names)}: {what}; mean ± sample standard deviation over seeds"
+            for what, names in shown.items()
+        ]
+    heads = sorted({int(record.measures.get("head_parameters") or 0) for record in records} - {0})
+    if heads:
+        found.append(f"trainable: without the head, as the paper counts; the head has {_range(heads)} more")
+    return found
+
+
+def _average(results: Mapping[str, Result], line: Mapping[str, Fact], decimals: int, same: int | None) -> Cell:
+    """Averages over tasks seed by seed; empty unless every task of the row is there. A task's first column counts."""
+    needed = list(
+        {
+            fact.condition["task"]: fact.column
+            for fact in reversed(list(line.values()))
+            if fact.metric not in DERIVED and fact.split is None
+        }.values()
+    )
+    if any(column not in results for column in needed):
+        return Cell()
+    seeds = set.intersection(*(set(results[column].scores) for column in needed))
+    values = [sum(results[column].scores[seed] for column in needed) / len(needed) for seed in sorted(seeds)]
+    if not values:
+        return Cell()
+    cell = summary_cell(values, decimals)
+    return Cell(cell.value, cell.printed, cell.spread, None if cell.n == same else cell.n)
+
+
+def trainable_cell(records: Sequence[Record]) -> Cell:
+    """Returns the trainable parameters without the head."""
+    counts = sorted(
+        {
+            int(record.measures["trainable_parameters"]) - int(record.measures.get("head_parameters") or 0)
+            for record in records
+            if record.measures.get("trainable_parameters") is not None
+        }
+    )
+    return Cell(float(counts[-1]), _range(counts)) if counts else Cell()
+
+
+def seconds_cell(records: Sequence[Record]) -> Cell:
+    """Returns the seconds of all the runs together."""
+    seconds = sum(sorted(record.measures.get("seconds") or 0.0 for record in records))
+    return Cell(seconds, f"{seconds:,.0f}")
+
+
+def _range(counts: Sequence[int]) -> str:
+    few, many = count(counts[0]), count(counts[-1])
+    return few if few == many else f"{few} to {many}"
+
+
+def count(number: int) -> str:
+    """Returns a number of parameters, shortly: 1,234 is 1.2K, 124,645,632 is 124.6M."""
+    for unit, size in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
+        if number >= size:
+            return f"{number / size:.1f}{unit}"
+    return str(number)
+
+
+def table_facts(facts: Iterable[Fact]) -> dict[str, list[Fact]]:
+    """Parts a paper's published numbers by table, in the order of the paper."""
+    found: dict[str, list[Fact]] = {}
+    for fact in facts:
+        found.setdefault(fact.table, []).append(fact)
+    return found
+
+
+def describe(about: Mapping[str, Any] | None, table: str, facts: Sequence[Fact]) -> str:
+    """Returns a table's title: its place in the paper and what it shows."""
+    words = (about or {}).get(table, {}).get("title", "")
+    kinds = " or ".join(dict.fromkeys(fact.spread_kind for fact in facts if fact.spread_kind))
+    return facts[0].place + (f": {words}" if words else "") + (f" (published ±: {kinds})" if kinds else "")

@@ -1,0 +1,286 @@
+"""What all papers share: the loop. A paper says only what it changes in a network, and what of it learns.
+
+- Networks are loaded and adapted in `configure_model`, once, from torch's generator seeded with the run's seed.
+- Before every batch the generators are seeded from (seed, batch, rank): a resumed run sees the same dropout.
+- A step is one step of the optimiser, whatever the accumulation; `safe_point` is true at its boundaries.
+- Checkpoints hold what learns, and nothing of what is frozen.
+"""
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from repro.errors import UserError, did_you_mean
+from repro.models.load import head_modules, shape_error
+
+Row = dict[str, Any]
+SCHEDULES = ("linear", "cosine", "constant")
+_OPTIM = {"lr", "weight_decay", "betas", "eps", "warmup_ratio", "warmup_steps", "schedule", "clip"}
+
+
+class Paper(LightningModule):
+    """A paper around its network.
+
+    Args:
+        task: gives loss(network, batch), predict(network, batch) and score(rows, split).
+        load: makes fresh networks by name; most papers have one, "network".
+        inputs: product folders of other runs by name; from "start" the learnt weights are loaded.
+        optim: lr, weight_decay, betas, eps, schedule ("linear", "cosine" or "constant", after the warm-up),
+            warmup_ratio or warmup_steps, and clip (the largest norm of the gradient; none when absent, null or 0).
+        seed: of the head's and the method's initial values, and of dropout.
+    Raises:
+        UserError: a key of optim is missing, unknown or out of range.
+    """
+
+    version = 1
+
+    def __init__(self, *, task: Any, load: Callable[[], dict[str, nn.Module]], inputs: Mapping[str, Path],
+                 optim: Mapping[str, Any], seed: int) -> None:
+        super().__init__()
+        self.task, self.load, self.seed = task, load, int(seed)
+        self.inputs = {name: Path(folder) for name, folder in inputs.items() if folder is not None}
+        self.optim = checked_optim(optim)
+        self.network: nn.Module | None = None
+        self.strict_loading = False  # checkpoints lack the frozen weights; on_load_checkpoint checks the others
+        self.steps = 0  # of the optimiser
+        self.batches = 0  # begun, of training
+        self.tokens: Tensor | int = 0  # trained on by this process, padding not counted
+        self._mid_step = False
+        self._rows: list[Row] = []
+
+    # What a paper says of itself.
+
+    def adapt(self, networks: dict[str, nn.Module]) -> nn.Module:
+        """Changes, freezes and frees; returns the network that is trained."""
+        raise NotImplementedError
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The scalar that is minimised."""
+        return self.task.loss(self.network, batch)
+
+    def predict(self, batch: Mapping[str, Tensor]) -> list[Row]:
+        """One row an example: {"id": ..., "prediction": ..., ...}."""
+        return self.task.predict(self.network, batch)
+
+    def save_product(self, folder: Path) -> None:
+        """Writes what learnt, in the ecosystem's form."""
+        raise NotImplementedError
+
+    def load_product(self, folder: Path) -> None:
+        """Reads what save_product wrote; a head with another number of classes stays as it is."""
+        raise NotImplementedError
+
+    # The loop.
+
+    def configure_model(self) -> None:
+        if self.network is not None:
+            return
+        torch.manual_seed(self.seed)
+        self.network = self.adapt(self.load())
+        if "start" in self.inputs:
+            self.load_product(self.inputs["start"])
+        self.train()  # a loaded network comes in eval mode, and Lightning leaves modes alone: no dropout then
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        state = f"{self.seed}.{self.batches}.{self.global_rank}".encode()
+        number = int.from_bytes(hashlib.blake2b(state, digest_size=8).digest(), "little")
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(number)  # 1 us; torch.manual_seed takes 90
+        else:
+            torch.manual_seed(number)
+        self.batches += 1
+        self._mid_step = True
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
+        loss = self.loss(batch)
+        self.log("train/loss", loss.detach(), batch_size=1)
+        if "attention_mask" in batch:
+            self.tokens = self.tokens + batch["attention_mask"].sum()
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.steps += 1
+        self._mid_step = False
+
+    def safe_point(self) -> bool:
+        """Whether no gradient is pending: a checkpoint taken here continues exactly."""
+        return not self._mid_step
+
+    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+        self._rows += self.predict(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        rows, self._rows = self.gather(self._rows), []
+        if self.trainer.sanity_checking or self.trainer.fast_dev_run:
+            return  # a few batches are no split
+        scores = self.task.score(rows, "validation")
+        self.log_dict({f"validation/{metric}": float(value) for metric, value in scores.items()})
+
+    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> list[Row]:
+        return self.predict(batch)
+
+    def gather(self, rows: Iterable[Row]) -> list[Row]:
+        """The rows of all processes, each example once, in the order of their ids."""
+        parts = [list(rows)]
+        if self.trainer.world_size > 1:
+            parts = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, list(rows))
+        once = {row["id"]: row for part in parts for row in part}
+        return [once[number] for number in sorted(once)]
+
+    # The optimiser.
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optim = self.optim
+        groups = parameter_groups(self.network, optim["weight_decay"])
+        devices = {parameter.device.type for group in groups for parameter in group["params"]}
+        # A fused step unscales 16-bit gradients itself, which rules clipping out.
+        fused = devices <= {"cpu", "cuda"} and self.trainer.precision != "16-mixed"
+        optimizer = torch.optim.AdamW(
+            groups, lr=optim["lr"], betas=tuple(optim["betas"]), eps=optim["eps"], fused=fused)
+        total = self.trainer.estimated_stepping_batches
+        if not math.isfinite(total):
+            raise UserError("the training has no end", "set trainer.max_epochs or trainer.max_steps")
+        warmup = optim.get("warmup_steps")
+        if warmup is None:
+            warmup = math.ceil(optim["warmup_ratio"] * total)
+        factor = partial(schedule_factor, schedule=optim["schedule"], warmup=warmup, total=total)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None,
+                                    gradient_clip_algorithm: str | None = None) -> None:
+        if self.optim.get("clip"):
+            self.clip_gradients(optimizer, gradient_clip_val=self.optim["clip"], gradient_clip_algorithm="norm")
+
+    # What learns, and how much of it.
+
+    def trainable_parameters(self) -> int:
+        """Counts what learns, the head included."""
+        return sum(parameter.numel() for parameter in self._learning().values())
+
+    def head_parameters(self) -> int:
+        """Counts what learns in the modules that the task put on top of the body."""
+        heads = tuple(f"{module}." for module in head_modules(self.network))
+        return sum(parameter.numel() for name, parameter in self._learning().items() if name.startswith(heads))
+
+    def total_parameters(self) -> int:
+        """Counts all parameters, a shared one once."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """Copies of what learns, on the CPU, by name."""
+        return {name: parameter.detach().to("cpu", copy=True) for name, parameter in self._learning().items()}
+
+    def load_trainable_state(self, state: Mapping[str, Tensor]) -> None:
+        """Puts back what trainable_state copied."""
+        with torch.no_grad():
+            for name, parameter in self._learning().items():
+                parameter.copy_(state[name])
+
+    def _learning(self) -> dict[str, nn.Parameter]:
+        return {name: parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad}
+
+    # Checkpoints.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        frozen = {f"network.{name}" for name, parameter in self.network.named_parameters(remove_duplicate=False)
+                  if not parameter.requires_grad}
+        state = checkpoint.get("state_dict", {})
+        checkpoint["state_dict"] = {name: value for name, value in state.items() if name not in frozen}
+        checkpoint["counts"] = {"steps": self.steps, "batches": self.batches, "tokens": int(self.tokens)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        missing = [name for name in self._learning() if f"network.{name}" not in checkpoint["state_dict"]]
+        if missing:
+            raise UserError(f"the checkpoint lacks {missing[0]}", "other settings left it: rerun=true starts anew")
+        for name, count in checkpoint["counts"].items():
+            setattr(self, name, count)
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Sorts what learns: no weight decay on biases and normalisation layers.
+
+    Source: transformers' Trainer, get_decay_parameter_names.
+    """
+    normed = {id(parameter) for module in network.modules() if type(module).__name__.endswith("Norm")
+              for parameter in module.parameters(recurse=False)}
+    plain, decayed = [], []
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            (plain if "bias" in name or id(parameter) in normed else decayed).append(parameter)
+    if not plain and not decayed:
+        raise UserError("nothing in this network learns", "the paper's settings freeze all of it")
+    groups = ({"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
+
+
+def schedule_factor(step: int, *, schedule: str, warmup: int, total: int) -> float:
+    """The learning rate of a step (from 0) as a part of its peak: up from 0 in the warm-up, then by the schedule.
+
+    Source: transformers.get_scheduler ("linear", "cosine", "constant_with_warmup").
+    """
+    if step < warmup:
+        return step / max(1, warmup)
+    if schedule == "constant":
+        return 1.0
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return 1.0 - progress if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def checked_optim(optim: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuses a wrong optimiser setting before anything is loaded."""
+    optim = {key: value for key, value in optim.items() if value is not None}
+    for key in optim:
+        if key not in _OPTIM:
+            raise UserError(f"there is no optim.{key}", did_you_mean(key, _OPTIM))
+    for key in ("lr", "weight_decay", "betas", "eps", "schedule"):
+        if key not in optim:
+            raise UserError(f"optim.{key} is missing", "the recipe gives it")
+    if ("warmup_ratio" in optim) == ("warmup_steps" in optim):
+        raise UserError("the warm-up is given twice or not at all",
+                        "give one of optim.warmup_ratio and optim.warmup_steps")
+    if optim["schedule"] not in SCHEDULES:
+        raise UserError(f"optim.schedule is {optim['schedule']!r}", did_you_mean(str(optim["schedule"]), SCHEDULES))
+    if not optim["lr"] > 0:
+        raise UserError(f"optim.lr is {optim['lr']}", "it is a positive number")
+    for key in ("weight_decay", "warmup_ratio", "warmup_steps", "clip"):
+        if optim.get(key, 0) < 0:
+            raise UserError(f"optim.{key} is {optim[key]}", "it is not negative")
+    if optim.get("warmup_ratio", 0) > 1:
+        raise UserError(f"optim.warmup_ratio is {optim['warmup_ratio']}", "it is a part of all steps, at most 1")
+    return optim
+
+
+def copy_tensors(network: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Copies stored tensors into parameters of the same names.
+
+    A module of the head in which a shape differs (another number of classes) is left as it is, whole.
+
+    Raises:
+        UserError: another tensor is of the wrong shape, or not in this network.
+    """
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    dropped = tuple(
+        f"{module}." for module in head_modules(network)
+        if any(name.startswith(f"{module}.") and (name not in parameters or parameters[name].shape != tensor.shape)
+               for name, tensor in tensors.items()))
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            if name.startswith(dropped):
+                continue
+            if name not in parameters:
+                raise UserError(f"{file}: this network has no {name}",
+                                "start from a product of the same network and settings")
+            if parameters[name].shape != tensor.shape:
+                raise shape_error(file, name, tensor, parameters[name])
+            parameters[name].copy_(tensor)

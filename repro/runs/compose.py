@@ -1,0 +1,202 @@
+"""From single-valued overrides to a cell: one resolved configuration with its seed, its identity and its inputs."""
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
+from repro import paths
+from repro.errors import UserError, did_you_mean
+from repro.paths import Places
+from repro.records.identity import configuration_identity, content_digest, data_digests, without
+from repro.runs.expand import GROUPS, chosen, options, split
+
+INHERITED = ("scale", *paths.NAMES, "source", "threads", "jobs", "logger", "logger.mode", "trainer.accelerator")
+"""What an input takes over from the run that wants it, where that was given on the command line."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One composed configuration with its seed.
+
+    Attributes:
+        overrides: the words that compose it again, the recipe's choice among them.
+        config: the resolved configuration.
+        choices: the option chosen in each group.
+        identity: 12 hex digits that name the run.
+        inputs: the cells it starts from, by name.
+        given: the folders that a user gave in place of an input, by name.
+        deviates: keys in which it differs from the composition without the user's overrides.
+    """
+
+    overrides: tuple[str, ...]
+    config: dict[str, Any]
+    choices: dict[str, str]
+    identity: str
+    inputs: dict[str, Cell]
+    given: dict[str, Path]
+    deviates: tuple[str, ...]
+
+    @property
+    def paper(self) -> str:
+        return self.choices["paper"]
+
+    @property
+    def task(self) -> str:
+        return self.choices["task"]
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @property
+    def places(self) -> Places:
+        return Places(**{name: Path(self.config[name]).expanduser() for name in paths.NAMES})
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lies: runs_dir/PAPER/TASK/IDENTITY."""
+        return self.places.runs_dir / self.paper / self.task / self.identity
+
+    @property
+    def part(self) -> Path:
+        """Where the run lies before it is finished."""
+        return self.folder.with_name(f"{self.identity}.part")
+
+    @property
+    def title(self) -> str:
+        return f"{self.paper} {self.task} seed {self.seed}"
+
+
+@functools.lru_cache(maxsize=4096)
+def cell(overrides: tuple[str, ...]) -> Cell:
+    """Composes one cell; the recipe is found where none is named.
+
+    Args:
+        overrides: KEY=VALUE, each of a single value.
+
+    Raises:
+        UserError: an unknown name or key, a value that nothing supplies, or data or weights that are missing.
+    """
+    words = dict(split(word) for word in overrides)
+    for group in GROUPS:
+        if group in words and words[group] not in options(group):
+            raise UserError(f"{group}={words[group]} is not known", did_you_mean(words[group], options(group)))
+    words.setdefault("recipe", find_recipe(words))
+    config, choices = _compose(tuple(f"{key}={value}" for key, value in words.items()))
+    _check(config, choices)
+    inputs: dict[str, Cell] = {}
+    given: dict[str, Path] = {}
+    for name, wanted in (config["inputs"] or {}).items():
+        if isinstance(wanted, str):
+            given[name] = Path(wanted).expanduser()
+        elif wanted:
+            inherited = {key: words[key] for key in INHERITED if key in words}
+            inputs[name] = cell(tuple(f"{key}={value}" for key, value in (dict(map(split, wanted)) | inherited).items()))
+    for name, place in given.items():
+        if not place.is_dir():
+            raise UserError(f"inputs.{name}={place} is no folder", "give the product folder of a run, or a list of overrides")
+    cache = Path(config["cache_dir"]).expanduser()
+    identity = configuration_identity(
+        config, inputs={name: one.identity for name, one in inputs.items()},
+        given={name: content_digest(place, cache) for name, place in given.items()},
+        data=data_digests(config["task"], cache), network=content_digest(config["network"].get("path"), cache))
+    return Cell(tuple(f"{key}={value}" for key, value in words.items()), config, choices, identity, inputs, given,
+                _deviations(words, config))
+
+
+def find_recipe(words: Mapping[str, str]) -> str:
+    """Returns the name of the most specific recipe file for the choices in words, or "none"."""
+    choice = chosen(words)
+    suite = choice["task"].rpartition("/")[0]
+    names = (f"{choice['paper']}/{place}/{choice['model']}-{choice['scale']}" for place in (choice["task"], suite))
+    return next((name for name in names if (paths.CONF / "recipe" / f"{name}.yaml").is_file()), "none")
+
+
+def flat(config: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Returns a nested mapping as dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) and value else {f"{before}{key}": value}
+    return found
+
+
+def register_resolvers() -> None:
+    """Makes known to OmegaConf what the files under conf/ call: a place's default, a path's last part."""
+    OmegaConf.register_new_resolver("default_place", lambda name: str(getattr(Places.default(), name)), replace=True)
+    OmegaConf.register_new_resolver("basename", lambda place: Path(str(place)).name, replace=True)
+
+
+@functools.lru_cache(maxsize=4096)
+def _compose(overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
+    register_resolvers()
+    try:
+        with initialize_config_dir(str(paths.CONF), version_base=None):
+            composed = hydra_compose("config", overrides=list(overrides), return_hydra_config=True)
+    except (ConfigCompositionException, HydraException) as error:
+        raise UserError(*_composition_trouble(error)) from None
+    HydraConfig.instance().set_config(composed)
+    choices = {key: value for key, value in composed.hydra.runtime.choices.items() if not key.startswith("hydra/")}
+    OmegaConf.set_struct(composed, False)
+    del composed["hydra"]
+    return _resolved(composed, choices), choices
+
+
+def _resolved(config: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        return OmegaConf.to_container(config, resolve=True)
+    except InterpolationKeyError as error:
+        key = str(error).split("'")[1]
+        raise UserError(f"conf/recipe/{choices['recipe']}.yaml has no {key}", f"add it for task={choices['task']}") from None
+    except OmegaConfBaseException as error:
+        line = str(error).splitlines()
+        raise UserError(f"{getattr(error, 'full_key', None) or 'the configuration'} can't be resolved", line[0]) from None
+
+
+def _composition_trouble(error: Exception) -> tuple[str, str]:
+    """Turns Hydra's words into what is wrong and the mend."""
+    cause = error.__cause__
+    text = str(error).splitlines()[0]
+    key = getattr(cause, "full_key", None)
+    if key and "not in" in str(cause):
+        base, _ = _compose(())
+        known = [name for name in flat(base) if name.partition(".")[0] == key.partition(".")[0]] or list(base)
+        return f"{key} is no key of this configuration", f"{did_you_mean(key, known)} (+{key}=VALUE adds one)"
+    return text.rstrip("."), str(cause).splitlines()[0] if cause else "`python -m repro --help` lists the names"
+
+
+def _check(config: Mapping[str, Any], choices: Mapping[str, str]) -> None:
+    missing = [key for key, value in flat(config).items() if value == "???"]
+    if "network.path" in missing or "network.name" in missing:
+        names = ", ".join(name for name in options("network") if "/" not in name)
+        raise UserError(f"scale={choices['scale']} needs a network of yours",
+                        f"add network=NAME (there are {names}), or network=hf network.path=FOLDER")
+    if missing and choices["recipe"] == "none":
+        suite = choices["task"].rpartition("/")[0]
+        raise UserError(
+            f"no recipe for paper={choices['paper']} task={choices['task']} model={choices['model']} scale={choices['scale']}",
+            f"conf/recipe/{choices['paper']}/{suite}/{choices['model']}-{choices['scale']}.yaml would supply {', '.join(missing)}")
+    if missing:
+        raise UserError(f"{', '.join(missing)} has no value", f"give it, or add it to conf/recipe/{choices['recipe']}.yaml")
+    if not isinstance(config["seed"], int) or isinstance(config["seed"], bool):
+        raise UserError(f"seed={config['seed']} is no integer", "give a whole number, such as seed=0")
+
+
+def _deviations(words: Mapping[str, str], config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Compares with the composition that has the same paper, task, model and scale, and nothing else from the user."""
+    plain = {group: words[group] for group in ("paper", "task", "model", "scale") if group in words}
+    base, _ = _compose(tuple(f"{key}={value}" for key, value in (plain | {"recipe": find_recipe(plain)}).items()))
+    outside = [key for key in config["outside_identity"] if key != "inputs"] + ["seed"]
+    ours, theirs = flat(without(config, outside)), flat(without(base, outside))
+    differing = [key for key in sorted(ours.keys() | theirs.keys())
+                 if ours.get(key) != theirs.get(key) and theirs.get(key) != "???"]
+    return tuple(dict.fromkeys("network" if key.startswith("network.") else key for key in differing))

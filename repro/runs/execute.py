@@ -1,0 +1,201 @@
+"""One cell, from its configuration to its record."""
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import math
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+import yaml
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+
+from repro.models.load import load_network, make_folder
+from repro.records.identity import file_digest
+from repro.records.record import Record, write_record
+from repro.runs import measure
+from repro.runs.compose import Cell
+from repro.runs.find import product, recorded
+from repro.runs.loggers import JsonLines, wandb_logger, write_to_wandb
+from repro.runs.beat import Beat, bar
+
+if TYPE_CHECKING:
+    from repro.papers.base import Paper
+    from repro.tasks.base import Task
+
+
+def execute(cell: Cell, *, show_bar: bool = False) -> Record | None:
+    """Runs a cell: inputs, network, task, paper, fit, predict, score, record.
+
+    Args:
+        cell: what to run.
+        show_bar: whether Lightning's rich bar is shown.
+
+    Returns:
+        the record; None for a trial (fast_dev_run), which leaves none.
+
+    Raises:
+        UserError: whatever a user can mend; nothing recorded before is touched.
+    """
+    with _workplace(cell) as folder:
+        inputs = {name: _made(one, show_bar) for name, one in cell.inputs.items()} | cell.given
+        config = copy.deepcopy(cell.config)
+        began = time.perf_counter()
+        _set_threads(config)
+        measure.forget_peak_memory()
+        lightning.seed_everything(cell.seed, verbose=False)
+        network = _network_folder(config["network"], inputs, folder)
+        task: Task = instantiate(config["task"], folder=network, seed=cell.seed)
+        load = lambda: {"network": load_network(network, weights=config["network"]["weights"], **task.head)}  # noqa: E731
+        paper: Paper = instantiate(config["paper"], task=task, load=load, inputs=inputs, optim=config["optim"], seed=cell.seed)
+        best = BestEpoch(task.main_metric)
+        trainer, streaming = _trainer(cell, folder, [best, Beat(folder), LearningRateMonitor("step"), *bar(show_bar)])
+        trainer.fit(paper, datamodule=task)
+        trained = time.perf_counter()
+        if config["fast_dev_run"]:
+            return None
+        scores, digests = _score_epochs(trainer, paper, task, best, folder)
+        paper.save_product(folder / "product")
+        seconds = {"seconds": round(time.perf_counter() - began, 2), "train_seconds": round(trained - began, 2)}
+        record = _record(cell, folder, task, paper, trainer, scores=scores, best=best, seconds=seconds, digests=digests)
+        write_record(record, folder / "record.json")
+        final = _publish(folder, cell)
+    with contextlib.suppress(Exception):  # a broken W&B never costs a result
+        if config["logger"]["mode"] not in ("none", "disabled"):
+            logger = streaming or wandb_logger(config["logger"], folder=final, identity=cell.identity, title=cell.title, group=cell.paper)
+            write_to_wandb(logger, folder=final, config=cell.config, scores=scores, with_curves=streaming is None)
+    return record
+
+
+class BestEpoch(Callback):
+    """Keeps what learnt as it was after the epoch with the best validation score.
+
+    Args:
+        metric: the task's main metric; the higher the better.
+    """
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+        self.score = -math.inf
+        self.epoch: int | None = None
+        self.state: Mapping[str, torch.Tensor] = {}
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        score = trainer.callback_metrics.get(f"validation/{self.metric}")
+        if score is not None and not trainer.sanity_checking and float(score) > self.score:
+            self.score, self.epoch, self.state = float(score), trainer.current_epoch, pl_module.trainable_state()
+
+
+@contextlib.contextmanager
+def _workplace(cell: Cell) -> Iterator[Path]:
+    """Gives the folder that the run is made in: beside its place, or a temporary one for a trial."""
+    if cell.config["fast_dev_run"]:
+        with tempfile.TemporaryDirectory(prefix="repro-trial-") as trial:
+            yield Path(trial)
+        return
+    folder = cell.part
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(cell.config, sort_keys=False), encoding="utf-8")
+    yield folder
+
+
+def _publish(folder: Path, cell: Cell) -> Path:
+    """Moves a finished run to its place; a run that stood there is kept under runs_dir/.replaced."""
+    if cell.folder.exists():
+        kept = cell.places.runs_dir / ".replaced" / f"{cell.identity}-{time.time_ns()}"
+        kept.parent.mkdir(exist_ok=True)
+        cell.folder.rename(kept)
+    folder.rename(cell.folder)
+    return cell.folder
+
+
+def _made(cell: Cell, show_bar: bool) -> Path:
+    if recorded(cell) is None:
+        execute(cell, show_bar=show_bar)
+    return product(cell)
+
+
+def _set_threads(config: Mapping[str, Any]) -> None:
+    threads = config["threads"]
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if threads == "auto" else threads)
+
+
+def _network_folder(network: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path) -> Path | str:
+    """Returns where the network's weights and tokenizer lie: an input's product, a folder, a hub name, or a new folder."""
+    if "settings" in network:
+        return make_folder(network["settings"], instantiate(network["vocabulary"]), folder / "network")
+    return inputs.get("network") or network["path"]
+
+
+def _trainer(cell: Cell, folder: Path, callbacks: list[Callback]) -> tuple[lightning.Trainer, Any]:
+    """Returns Lightning's trainer, and the W&B logger if it streams."""
+    settings, config = cell.config["trainer"], cell.config
+    streaming = None
+    if config["logger"]["mode"] == "online" and not config["fast_dev_run"]:
+        streaming = wandb_logger(config["logger"], folder=folder, identity=cell.identity, title=cell.title, group=cell.paper)
+    warnings.filterwarnings("ignore", module=r"lightning\.")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    trainer = instantiate(
+        settings, logger=[JsonLines(folder / "metrics.jsonl"), *([streaming] if streaming else [])], callbacks=callbacks,
+        enable_checkpointing=False, enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=str(folder),
+        enable_progress_bar=any("ProgressBar" in type(one).__name__ for one in callbacks), fast_dev_run=config["fast_dev_run"])
+    return trainer, streaming
+
+
+def _score_epochs(trainer: lightning.Trainer, paper: Paper, task: Task, best: BestEpoch,
+                  folder: Path) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Predicts each scored split with the last weights and with those of the best epoch, and scores the predictions.
+
+    Returns:
+        scores by "SPLIT-EPOCH", and the digests of the prediction files by the same names.
+    """
+    scores: dict[str, dict[str, float]] = {}
+    digests: dict[str, str] = {}
+    (folder / "predictions").mkdir()
+    for epoch in ("last", "best"):
+        if epoch == "best":
+            if best.epoch is None:
+                break
+            paper.load_trainable_state(best.state)
+        for split in task.scored_splits():
+            rows = [row for batch in trainer.predict(paper, task.split_dataloader(split)) for row in batch]
+            file = folder / "predictions" / f"{split}-{epoch}.jsonl"
+            task.write_predictions(rows, file, split)
+            scores[f"{split}-{epoch}"] = task.score(rows, split)
+            digests[f"{split}-{epoch}"] = file_digest(file, folder)
+    return scores, digests
+
+
+def _record(cell: Cell, folder: Path, task: Task, paper: Paper, trainer: lightning.Trainer, *, scores: Mapping[str, Any],
+            best: BestEpoch, seconds: Mapping[str, float], digests: Mapping[str, str]) -> Record:
+    device = trainer.strategy.root_device.type
+    diverged = int(not all(math.isfinite(value) for values in scores.values() for value in values.values()))
+    return Record(
+        identity=cell.identity, status="diverged" if diverged else "finished", paper=cell.paper.split("/")[0],
+        stage=cell.paper.partition("/")[2] or None, task=cell.task, model=cell.choices["model"], network=cell.config["network"]["name"],
+        scale=cell.config["scale"], seed=cell.seed, recipe=cell.choices["recipe"], config=cell.config,
+        deviates=list(cell.deviates), notes=list(cell.config["departs"]),
+        inputs={name: {"identity": one.identity, "config": one.config} for name, one in cell.inputs.items()}
+        | {name: {"path": place.name} for name, place in cell.given.items()},
+        scores=scores, best_epoch=best.epoch, baselines={split: task.baselines(split) for split in task.scored_splits()},
+        measures={**seconds, "steps": paper.steps, "tokens": int(paper.tokens), "peak_memory_bytes": measure.peak_memory(device),
+                  "trainable_parameters": paper.trainable_parameters(), "head_parameters": paper.head_parameters(),
+                  "total_parameters": paper.total_parameters()},
+        diverged=diverged,
+        data={name: {"source": one.source, "digest": one.digest, "rows": len(one.dataset)} for name, one in task.splits.items()},
+        curves={"file": "metrics.jsonl", "digest": file_digest(folder / "metrics.jsonl", folder)}, predictions=dict(digests),
+        versions=measure.versions(), hardware=measure.hardware(device), commit=measure.commit(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"))

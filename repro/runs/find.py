@@ -1,0 +1,35 @@
+"""Runs that are there already: in runs_dir, or shipped with the project."""
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+from repro import paths
+from repro.records.record import Record, read_record
+from repro.runs.compose import Cell
+
+
+def recorded(cell: Cell) -> Record | None:
+    """Returns the cell's record where it ran before, here or before shipping; None where it did not."""
+    folder = _folder(cell)
+    return None if folder is None else read_record(folder / "record.json")
+
+
+def product(cell: Cell) -> Path:
+    """Returns the folder that a recorded cell left for others."""
+    folder = _folder(cell)
+    assert folder is not None, cell.title
+    return folder if folder in _shipped().values() else folder / "product"
+
+
+def _folder(cell: Cell) -> Path | None:
+    if (cell.folder / "record.json").is_file():
+        return cell.folder
+    return _shipped().get(cell.identity)
+
+
+@functools.cache
+def _shipped() -> dict[str, Path]:
+    """Returns the folders of data/tiny by the identity of the run that made them."""
+    return {json.loads(file.read_text(encoding="utf-8"))["identity"]: file.parent for file in sorted(paths.TINY.glob("*/record.json"))}

@@ -1,0 +1,328 @@
+"""What all tasks share: splits, loaders, predictions and their score."""
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from repro.errors import UserError, did_you_mean
+from repro.tasks.batches import EvaluationBatches, Rule, TrainingBatches
+from repro.tasks.tsv import read_lines
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The rows of a split before any tokenizer.
+
+    Attributes:
+        rows: each with an integer "id" that is unique in the split.
+        source: where they come from.
+        skipped: broken rows that the official file is known to have.
+        digest: SHA-256 over the rows as canonical JSON lines: the same on every machine.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    source: str
+    skipped: int = 0
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        content = hashlib.sha256()
+        for row in self.rows:
+            content.update(json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        object.__setattr__(self, "digest", content.hexdigest())
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split ready for a network.
+
+    Attributes:
+        name: train, validation, ...
+        source: where its rows come from.
+        digest: of its rows.
+        dataset: the rows with what the tokenizer made of them ("input_ids", ...).
+    """
+
+    name: str
+    source: str
+    digest: str
+    dataset: Dataset
+
+
+class Task(LightningDataModule):
+    """What is learnt and scored. A family of tasks says how its rows are read, encoded and measured; the rest is here.
+
+    Args:
+        name: of the task, such as mrpc.
+        suite: of the task, such as glue.
+        folder: a folder in the transformers form, or a hub name, that has the tokenizer; None where only scores are
+            asked for.
+        seed: of the order of training.
+        batch_size: examples in a training batch.
+        max_length: tokens of an example; longer ones are cut.
+        train_size: how many rows of train are used, from its first; None for all.
+        evaluation_tokens: tokens in a batch that is predicted, padding counted.
+
+    Raises:
+        UserError: a size is no positive whole number.
+    """
+
+    version = 1
+    main_metric: str
+    """The higher the better; the best epoch is chosen by it."""
+
+    def __init__(self, *, name: str, suite: str, folder: Path | str | None = None, seed: int = 0,
+                 batch_size: int | None = None, max_length: int | None = None, train_size: int | None = None,
+                 evaluation_tokens: int = 8192) -> None:
+        super().__init__()
+        sizes = {"batch_size": batch_size, "max_length": max_length, "train_size": train_size,
+                 "evaluation_tokens": evaluation_tokens}
+        for key, size in sizes.items():
+            if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+                raise UserError(f"task.{key}={size} is no positive whole number", f"give one, such as task.{key}=16")
+        self.name, self.suite, self.folder, self.seed = name, suite, folder, seed
+        self.batch_size, self.max_length = batch_size, max_length
+        self.train_size, self.evaluation_tokens = train_size, evaluation_tokens
+        self.splits: dict[str, Split] = {}
+        self._examples: dict[str, Examples] = {}
+        self._tokenizer: PreTrainedTokenizerBase | None = None
+
+    # What a family of tasks says.
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What the network needs on top, for `models.load.load_network`."""
+        raise NotImplementedError
+
+    def scored_splits(self) -> list[str]:
+        """Returns the labelled splits that are predicted at the end."""
+        raise NotImplementedError
+
+    def read(self, split: str) -> Examples:
+        """Reads the rows of a split."""
+        raise NotImplementedError
+
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list]:
+        """Returns columns for a network, "input_ids" among them, made by the tokenizer."""
+        raise NotImplementedError
+
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Makes a batch, padded to its longest example; "index" holds the rows' ids."""
+        raise NotImplementedError
+
+    def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns the mean loss of a batch."""
+        raise NotImplementedError
+
+    def predict(self, network: nn.Module, batch: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+        """Returns {"id", "prediction", ...} for each example, ready for JSON."""
+        raise NotImplementedError
+
+    def reference(self, row: Mapping[str, Any]) -> Any:
+        """Returns what a prediction for the row is compared with."""
+        return row["label"]
+
+    def checked(self, prediction: Any, place: str) -> Any:
+        """Returns a prediction, or raises UserError, which names the place, if it can be none."""
+        raise NotImplementedError
+
+    def measure(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
+        """Returns the metrics of predictions that stand in the order of their references."""
+        raise NotImplementedError
+
+    def read_official(self, path: Path) -> list[tuple[str, dict[str, Any]]]:
+        """Reads predictions in the task's own form: (place, {"id", "prediction"})."""
+        raise NotImplementedError
+
+    def write_official(self, predictions: Sequence[Mapping[str, Any]], path: Path) -> None:
+        """Writes predictions in the task's own form."""
+        raise NotImplementedError
+
+    def baselines(self, split: str) -> dict[str, dict[str, float]]:
+        """Returns the scores of methods that need no network, by their names."""
+        return {}
+
+    # What all share.
+
+    @property
+    def title(self) -> str:
+        return f"{self.suite}/{self.name}"
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads and tokenises train and the scored splits."""
+        for split in ("train", *self.scored_splits()):
+            self.split(split)
+
+    def examples(self, split: str) -> Examples:
+        """Returns the rows of a split, read once.
+
+        Raises:
+            UserError: there is no such split, it is empty, or its data are missing or broken.
+        """
+        if split not in self._examples:
+            known = {"train", *self.scored_splits()}
+            if split not in known:
+                raise UserError(f"{self.title} has no split {split} with labels", did_you_mean(split, known))
+            found = self.read(split)
+            if not found.rows:
+                raise UserError(f"{split} of {self.title} is empty ({found.source})", "get the data anew")
+            if split == "train" and self.train_size is not None:
+                if self.train_size > len(found.rows):
+                    raise UserError(f"task.train_size={self.train_size}: {self.title} has {len(found.rows)} rows",
+                                    "give fewer, or null for all")
+                found = Examples(found.rows[:self.train_size], found.source, found.skipped)
+            self._examples[split] = found
+        return self._examples[split]
+
+    def split(self, name: str) -> Split:
+        """Returns a tokenised split, made once."""
+        if name not in self.splits:
+            from datasets import Dataset
+
+            found = self.examples(name)
+            columns = {key: [row[key] for row in found.rows] for key in found.rows[0]}
+            dataset = Dataset.from_dict(columns | self.encode(found.rows))
+            skipped = f" ({found.skipped} broken rows left out)" if found.skipped else ""
+            self.splits[name] = Split(name, found.source + skipped, found.digest, dataset)
+        return self.splits[name]
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer in the folder."""
+        if self._tokenizer is None:
+            from transformers import AutoTokenizer
+
+            if self.folder is None:
+                raise UserError(f"{self.title} was given no tokenizer", "folder=FOLDER names a network's folder")
+            try:
+                self._tokenizer = AutoTokenizer.from_pretrained(self.folder, use_fast=True)
+            except (OSError, ValueError) as error:
+                raise UserError(f"{self.folder} has no tokenizer that can be read",
+                                str(error).splitlines()[0]) from None
+        return self._tokenizer
+
+    def train_dataloader(self) -> DataLoader:
+        """Returns batches of train; `batch_sampler.set_epoch` chooses the epoch's order."""
+        if self.batch_size is None:
+            raise UserError(f"task.batch_size of {self.title} has no value", "give one, such as task.batch_size=16")
+        lengths = self._lengths("train")
+        return self._loader("train", TrainingBatches(lengths, seed=self.seed, rule=Rule(self.batch_size)))
+
+    def val_dataloader(self) -> DataLoader:
+        """Returns batches of the validation split."""
+        return self.split_dataloader("validation")
+
+    def split_dataloader(self, split: str) -> DataLoader:
+        """Returns batches that hold every example of a split once, sorted by length."""
+        return self._loader(split, EvaluationBatches(self._lengths(split), tokens=self.evaluation_tokens))
+
+    def _lengths(self, split: str) -> list[int]:
+        return [len(ids) for ids in self.split(split).dataset["input_ids"]]
+
+    def _loader(self, split: str, batches: TrainingBatches | EvaluationBatches) -> DataLoader:
+        return DataLoader(self.split(split).dataset, batch_sampler=batches, collate_fn=self.collate,  # type: ignore[arg-type]
+                          pin_memory=torch.cuda.is_available())
+
+    def references(self, split: str) -> dict[int, Any]:
+        """Returns what predictions are compared with, by id."""
+        return {row["id"]: self.reference(row) for row in self.examples(split).rows}
+
+    def score(self, predictions: Iterable[Mapping[str, Any]], split: str) -> dict[str, float]:
+        """Scores predictions.
+
+        Args:
+            predictions: {"id", "prediction"}, exactly one for each example of the split, in any order.
+            split: which they are of.
+
+        Returns:
+            metrics over the whole split, in points.
+
+        Raises:
+            UserError: a prediction is missing, unknown, there twice, or no possible one.
+        """
+        found = self._complete(_counted(predictions), split, "the predictions")
+        references = self.references(split)
+        by_id = {one["id"]: one["prediction"] for one in found}
+        return self.measure([by_id[key] for key in references], list(references.values()))
+
+    def read_predictions(self, path: Path | str, split: str) -> list[dict[str, Any]]:
+        """Reads predictions: JSON lines as a run saves them (told by .jsonl, or a first character {), or the official
+        form.
+
+        Raises:
+            UserError: naming file and line, what `score` raises, or a line that can't be read.
+        """
+        path = Path(path)
+        lines = read_lines(path)
+        if path.suffix == ".jsonl" or (lines and lines[0].startswith("{")):
+            return self._complete(_read_json_lines(path), split, str(path))
+        return self._complete(self.read_official(path), split, str(path))
+
+    def write_predictions(self, predictions: Iterable[Mapping[str, Any]], path: Path | str, split: str) -> None:
+        """Writes predictions in the order of their ids: JSON lines to a file named .jsonl, else the official form.
+
+        Raises:
+            UserError: what `score` raises, or the file can't be written.
+        """
+        path = Path(path)
+        ordered = sorted(self._complete(_counted(predictions), split, "the predictions"), key=lambda one: one["id"])
+        try:
+            if path.suffix == ".jsonl":
+                lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in ordered]
+                path.write_text("".join(lines), encoding="utf-8")
+            else:
+                self.write_official(ordered, path)
+        except OSError as error:
+            raise UserError(f"{path} can't be written", error.strerror or str(error)) from None
+
+    def _complete(self, predictions: Iterable[tuple[str, Any]], split: str, whole: str) -> list[dict[str, Any]]:
+        """Checks that there is exactly one possible prediction for each example."""
+        wanted = {row["id"] for row in self.examples(split).rows}
+        found: dict[int, dict[str, Any]] = {}
+        for place, one in predictions:
+            if not isinstance(one, Mapping) or "id" not in one or "prediction" not in one:
+                raise UserError(f"{place}: no id and prediction", 'each is {"id": ..., "prediction": ...}')
+            if not isinstance(one["id"], int) or one["id"] not in wanted:
+                raise UserError(f"{place}: {split} of {self.title} has no example {one['id']!r}",
+                                f"its ids are {min(wanted)} to {max(wanted)}")
+            if one["id"] in found:
+                raise UserError(f"{place}: a second prediction for example {one['id']}", "keep one of the two")
+            found[one["id"]] = {**one, "prediction": self.checked(one["prediction"], place)}
+        if len(found) != len(wanted):
+            raise UserError(f"{whole}: {len(found)} for the {len(wanted)} examples of {split} of {self.title}",
+                            f"the first that lacks one is {min(wanted - found.keys())}")
+        return list(found.values())
+
+
+def _read_json_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    rows = []
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            rows.append((f"{path}, line {number}", json.loads(line)))
+        except json.JSONDecodeError:
+            raise UserError(f"{path}, line {number}: this is no JSON",
+                            'each line is one prediction, {"id": ..., "prediction": ...}') from None
+    return rows
+
+
+def _counted(predictions: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    return ((f"prediction {place}", one) for place, one in enumerate(predictions, 1))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value read from JSON is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

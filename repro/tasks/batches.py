@@ -1,0 +1,137 @@
+"""Batches cut by length: which examples stand together, and in which order.
+
+The order in training is a function of (seed, epoch, lengths, rule) alone, so that a run can be continued in the middle
+of an epoch, on any machine.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch.distributed
+from torch.utils.data import Sampler
+
+version = 1
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How training batches are cut.
+
+    Attributes:
+        batch_size: examples in a batch; the last of an epoch may have fewer.
+        pool: batches whose examples are sorted together; 1 leaves the order random and the padding what it is.
+    """
+
+    batch_size: int
+    pool: int = 32
+
+
+def training_order(lengths: Sequence[int], *, seed: int, epoch: int, rule: Rule) -> list[list[int]]:
+    """Shuffles, cuts into pools, sorts each pool by length, cuts it into batches, and shuffles the batches.
+
+    Args:
+        lengths: tokens of each example.
+        seed: of the run.
+        epoch: from 0.
+        rule: sizes of batch and pool.
+
+    Returns:
+        positions of examples by batch; every position exactly once.
+    """
+    chance = np.random.Generator(np.random.PCG64([seed, epoch]))
+    measured = np.asarray(lengths)
+    order = chance.permutation(len(measured))
+    batches = []
+    for start in range(0, len(order), rule.batch_size * rule.pool):
+        pool = order[start:start + rule.batch_size * rule.pool]
+        pool = pool[np.argsort(measured[pool], kind="stable")]
+        batches += [pool[first:first + rule.batch_size].tolist() for first in range(0, len(pool), rule.batch_size)]
+    return [batches[place] for place in chance.permutation(len(batches))]
+
+
+def evaluation_order(lengths: Sequence[int], *, tokens: int) -> list[list[int]]:
+    """Sorts by length and fills batches up to a number of tokens, padding counted; each holds one example at least.
+
+    Args:
+        lengths: tokens of each example.
+        tokens: that a batch may hold.
+
+    Returns:
+        positions of examples by batch; every position exactly once.
+    """
+    batches: list[list[int]] = []
+    for place in np.argsort(np.asarray(lengths), kind="stable").tolist():
+        if batches and (len(batches[-1]) + 1) * lengths[place] <= tokens:
+            batches[-1].append(place)
+        else:
+            batches.append([place])
+    return batches
+
+
+class TrainingBatches(Sampler[list[int]]):
+    """Batches of one epoch after the other. Of several processes each gets its share, all equally many.
+
+    Lightning calls `set_epoch` on the `sampler` of a batch sampler: that is this object itself. The trainer's own
+    distributed sampler is to be off (use_distributed_sampler=False).
+
+    Args:
+        lengths: tokens of each example.
+        seed: of the run.
+        rule: sizes of batch and pool.
+    """
+
+    def __init__(self, lengths: Sequence[int], *, seed: int, rule: Rule) -> None:
+        self.lengths, self.seed, self.rule = lengths, seed, rule
+        self.epoch = self.start = 0
+
+    @property
+    def sampler(self) -> TrainingBatches:
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose order the next iteration gives."""
+        self.epoch = epoch
+
+    def start_at(self, batch: int) -> None:
+        """Lets the next iteration, and only that, begin at a batch: to continue an epoch."""
+        self.start = batch
+
+    def __len__(self) -> int:
+        return math.ceil(math.ceil(len(self.lengths) / self.rule.batch_size) / _processes()[1])
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rank, processes = _processes()
+        batches = training_order(self.lengths, seed=self.seed, epoch=self.epoch, rule=self.rule)
+        batches += batches[:-len(batches) % processes]  # gradients are averaged: nobody may lack a batch
+        start, self.start = self.start, 0
+        return iter(batches[rank::processes][start:])
+
+
+class EvaluationBatches(Sampler[list[int]]):
+    """Batches that hold every example once; of several processes each gets its share.
+
+    Args:
+        lengths: tokens of each example.
+        tokens: that a batch may hold.
+    """
+
+    def __init__(self, lengths: Sequence[int], *, tokens: int) -> None:
+        self.batches = evaluation_order(lengths, tokens=tokens)
+
+    def __len__(self) -> int:
+        rank, processes = _processes()
+        return len(self.batches[rank::processes])
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rank, processes = _processes()
+        return iter(self.batches[rank::processes])
+
+
+def _processes() -> tuple[int, int]:
+    """Returns this process's rank and how many there are."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

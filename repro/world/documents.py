@@ -1,0 +1,112 @@
+"""Text to pre-train on: two segments each, the second a restatement, a question with its answer, what follows.
+
+The documents speak only of people who are not held out. They carry no labels; what they teach is which words mean the
+same, what belongs to which category, and to look for the second segment's words in the first.
+"""
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from repro.world import acceptability
+from repro.world.events import Event, changed, event, extended
+from repro.world.grammar import ask, construction, name, say, say_detail, say_person, say_thing, wording
+from repro.world.lexicon import KINDS, TOWN
+from repro.world.opinions import opinion, quality
+from repro.world.pairs import synonymous
+
+Document = tuple[str, str]
+
+
+def _tell(rng: random.Random, details: tuple[int, ...] = (1, 2, 3)) -> Event:
+    return event(rng, False, details=rng.choice(details), plural=0.2)
+
+
+def restatement(rng: random.Random) -> Document:
+    """The same event twice, in two wordings."""
+    deed = _tell(rng)
+    return say(deed, wording(rng)), say(deed, wording(rng))
+
+
+def pronoun(rng: random.Random) -> Document:
+    """Where somebody lived and what they did; then one of both in other words."""
+    deed, words, town = _tell(rng, (0, 1, 2)), wording(rng), rng.choice(TOWN).words[0]
+    who = say_person(deed.subject, words)
+    first = f"{who} lived in {town} . {say(deed, replace(words, passive=False), subject=deed.subject.pronoun)}"
+    if rng.random() < 0.25:
+        return first, f"{who} lived in {town}"
+    return first, say(deed, wording(rng))
+
+
+def answer(rng: random.Random) -> Document:
+    """An event, a question about it and the answer, if the event tells."""
+    deed, words = _tell(rng, (0, 1, 2)), wording(rng)
+    about = rng.choice(("subject", "noun", "place", "time", "place", "time"))
+    other = wording(rng)
+    if about == "subject":
+        reply = say_person(deed.subject, other)
+    elif about == "noun":
+        reply = say_thing(deed, other)
+    else:
+        reply = say_detail(deed, about, other) or "nobody knows"
+    return say(deed, words), f"{ask(deed, other, about)} {reply}"
+
+
+def verdict(rng: random.Random) -> Document:
+    """An event, and a question with yes, no or maybe."""
+    deed, words = _tell(rng, (0, 1, 2)), wording(rng)
+    reply = rng.choice(("yes", "no", "maybe"))
+    supposed = deed
+    if reply == "no":
+        for slot in rng.sample(["verb", "noun", *deed.details], rng.randint(1, 2)):
+            supposed = changed(supposed, slot, rng)
+    elif reply == "maybe":
+        supposed = extended(deed, rng.choice([slot for slot in ("place", "time", "look", "adverb")
+                                              if getattr(deed, slot) is None]), rng)
+    return say(deed, words), f"{ask(supposed, wording(rng))} {reply}"
+
+
+def category(rng: random.Random) -> Document:
+    """An event, then its thing by category."""
+    deed, words = _tell(rng, (0, 1, 2)), wording(rng)
+    deed = replace(deed, look=None)
+    if rng.random() < 0.5:
+        return say(deed, words), say(deed, replace(wording(rng), category=True))
+    first, second = deed.noun.words[rng.randrange(2)], name(KINDS[deed.noun.kind], 0)
+    return f"{say_person(deed.subject, words)} 's {first}", f"the {first} is a {second}".replace(" a a", " an a").replace(
+        " a i", " an i")
+
+
+def correction(rng: random.Random) -> Document:
+    """A denied event, and what happened instead."""
+    deed, words = _tell(rng), wording(rng)
+    slot = rng.choice(synonymous(deed))
+    return say(changed(deed, slot, rng), replace(words, passive=False), negated=True), say(deed, construction(words, rng))
+
+
+def judgement(rng: random.Random) -> Document:
+    """An opinion, and what goes with it."""
+    positive = rng.random() < 0.5
+    first = opinion(rng, False, positive)
+    if rng.random() < 0.5:
+        return first, f"so it was {quality(rng, positive)} and {quality(rng, positive)}"
+    reaction = ("everyone applauded", "the crowd cheered", "critics smiled", "everyone stayed") if positive else (
+        "everyone complained", "the crowd booed", "critics yawned", "everyone left")
+    return first, f"{rng.choice(reaction)} because it was {quality(rng, positive)}"
+
+
+def present(rng: random.Random) -> Document:
+    """An acceptable sentence of the kinds that agreement shows in, and the event in the present."""
+    deed, words = event(rng, False, details=rng.randint(0, 2), plural=0.6), wording(rng)
+    return acceptability.sentence(rng, False, True), say(deed, words, present=True, negated=rng.random() < 0.2)
+
+
+KINDS_OF_DOCUMENT = ((restatement, 25), (pronoun, 15), (answer, 15), (verdict, 20), (category, 7), (correction, 5),
+                     (judgement, 15), (present, 13))
+
+
+def documents(seed: int, count: int) -> list[Document]:
+    """Pre-training documents, the same for equal arguments; a longer list begins with the shorter one."""
+    rng = random.Random(f"documents/{seed}")
+    kinds, weights = zip(*KINDS_OF_DOCUMENT, strict=True)
+    return [rng.choices(kinds, weights)[0](rng) for _ in range(count)]

@@ -1,0 +1,83 @@
+"""What several folders of tests need."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from repro.records.record import Record
+
+METRICS = {"cola": "matthews", "stsb": "pearson"}
+
+
+@pytest.fixture
+def make_record():
+    """Returns a function that makes a finished record of a tiny run; keywords replace its fields."""
+
+    def make(paper: str = "lora", task: str = "mrpc", seed: int = 0, score: float = 80.0, **fields) -> Record:
+        metric = METRICS.get(task, "accuracy")
+        scale, network = fields.get("scale", "tiny"), fields.get("network", "tiny/encoder")
+        name = f"{paper} {task} {seed} {scale} {network} {fields.get('config')}"
+        made = {
+            "identity": hashlib.sha256(name.encode()).hexdigest()[:12],
+            "status": "finished",
+            "paper": paper,
+            "task": f"glue/{task}",
+            "model": "roberta-base",
+            "network": network,
+            "scale": scale,
+            "seed": seed,
+            "recipe": f"{paper}/glue/roberta-base-{scale}",
+            "config": {
+                "seed": seed,
+                "paper": {"rank": 8, "targets": ["query", "value"]},
+                "optim": {"lr": 0.001},
+                "runs_dir": f"/somewhere/{seed}",
+                "outside_identity": ["runs_dir", "outside_identity"],
+            },
+            "deviates": [],
+            "notes": [],
+            "inputs": {"network": {"identity": "feedbeef0000", "config": {"paper": {"groups": 2}}}},
+            "scores": {
+                "validation-last": {metric: 1.0},
+                "validation-best": {metric: 2.0},
+                "test-last": {metric: 3.0},
+                "test-best": {metric: score},
+            },
+            "best_epoch": 3,
+            "baselines": {
+                "test": {
+                    "majority": {metric: 50.0},
+                    "bag_of_words": {metric: 60.0},
+                    "bag_of_words_overlap": {metric: 66.0},
+                }
+            },
+            "measures": {
+                "seconds": 10.0,
+                "trainable_parameters": 28_800,
+                "head_parameters": 16_512,
+                "total_parameters": 900_000,
+            },
+            "diverged": 0,
+            "data": {"train": {"source": "world", "digest": f"d-{task}", "rows": 2000}},
+            "curves": {"file": "metrics.jsonl", "digest": "c"},
+            "predictions": {"test-best": "p"},
+            "versions": {"torch": "2.13.0"},
+            "hardware": {"device": "cpu", "name": "a processor", "threads": 1},
+            "commit": None,
+            "created": "2026-01-01T00:00:00+00:00",
+        }
+        return Record(**(made | fields))
+
+    return make
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Points every place at an empty folder."""
+    from repro import paths
+
+    for name in paths.NAMES:
+        monkeypatch.setenv(f"REPRO_{name.upper()}", str(tmp_path / name.removesuffix("_dir")))
+    return paths.Places.default()
