@@ -1,4 +1,7 @@
-"""GLUE's metrics over a whole corpus, in points (x100), computed by torchmetrics in double precision.
+"""GLUE's metrics over a whole corpus, in points (x100), on torchmetrics, in double precision throughout.
+
+torchmetrics' own F1, Matthews and Spearman work in single precision, the last with an epsilon: they are had from its
+counts and its Pearson instead.
 
 Degenerate input has a defined value, the one that scikit-learn's users expect: Matthews is 0 when the predictions or
 the references are all of one class (also when they agree), F1 is 0 when class 1 is neither predicted nor present,
@@ -9,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torchmetrics.functional import classification, pearson_corrcoef, spearman_corrcoef
+from scipy.stats import rankdata
+from torchmetrics.functional import classification, pearson_corrcoef
 
 version = 1
 
@@ -30,25 +34,18 @@ def f1(predictions: Sequence[int], references: Sequence[int]) -> float:
 def matthews(predictions: Sequence[int], references: Sequence[int]) -> float:
     """Returns Matthews' correlation of two classes, from -100 to 100."""
     predicted, true = _integers(predictions, references)
-    if _constant(predicted) or _constant(true):
-        return 0.0
-    return 100.0 * classification.binary_matthews_corrcoef(predicted, true).double().item()
+    return _correlation(predicted.double(), true.double())  # of two classes it is Pearson's
 
 
 def pearson(predictions: Sequence[float], references: Sequence[float]) -> float:
     """Returns Pearson's correlation, from -100 to 100."""
-    predicted, true = _numbers(predictions, references)
-    if _constant(predicted) or _constant(true):
-        return 0.0
-    return 100.0 * pearson_corrcoef(_centred(predicted), _centred(true)).item()
+    return _correlation(*_numbers(predictions, references))
 
 
 def spearman(predictions: Sequence[float], references: Sequence[float]) -> float:
     """Returns Spearman's rank correlation, ties at their mean rank, from -100 to 100."""
-    predicted, true = _numbers(predictions, references)
-    if _constant(predicted) or _constant(true):
-        return 0.0
-    return 100.0 * spearman_corrcoef(predicted, true).item()
+    predicted, true = (torch.from_numpy(rankdata(side)) for side in _numbers(predictions, references))
+    return _correlation(predicted, true)
 
 
 METRICS = {"accuracy": accuracy, "f1": f1, "matthews": matthews, "pearson": pearson, "spearman": spearman}
@@ -68,8 +65,10 @@ def _paired(predicted: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, 
     return predicted, true
 
 
-def _constant(values: torch.Tensor) -> bool:
-    return bool((values == values[0]).all())
+def _correlation(predicted: torch.Tensor, true: torch.Tensor) -> float:
+    if any((side == side[0]).all() for side in (predicted, true)):
+        return 0.0
+    return 100.0 * pearson_corrcoef(_centred(predicted), _centred(true)).item()
 
 
 def _centred(values: torch.Tensor) -> torch.Tensor:

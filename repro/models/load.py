@@ -218,7 +218,7 @@ def _unreadable(name: str, local: bool, file: str, error: Exception) -> UserErro
     if local:
         return UserError(f"{Path(name) / file} cannot be read ({reason})", "write or copy it again")
     return UserError(
-        f"the network {name} is no folder here, not in the hub's local cache, and not to be had from the hub ({reason})",
+        f"the network {name} is no folder here, not in the hub's cache, and cannot be had from the hub ({reason})",
         "put its folder (config.json, model.safetensors, tokenizer) under weights_dir and say network=hf "
         f"network.path=FOLDER, or download it where the hub can be reached (hf download {name})")
 

@@ -144,8 +144,8 @@ class Paper(LightningModule):
         optim = self.optim
         groups = parameter_groups(self.network, optim["weight_decay"])
         devices = {parameter.device.type for group in groups for parameter in group["params"]}
-        # A fused step unscales 16-bit gradients itself, which rules clipping out.
-        fused = devices <= {"cpu", "cuda"} and self.trainer.precision != "16-mixed"
+        # Lightning clips no gradients of a fused step in mixed precision.
+        fused = devices <= {"cpu", "cuda"} and not self.trainer.precision.endswith("-mixed")
         optimizer = torch.optim.AdamW(
             groups, lr=optim["lr"], betas=tuple(optim["betas"]), eps=optim["eps"], fused=fused)
         total = self.trainer.estimated_stepping_batches

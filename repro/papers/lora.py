@@ -183,16 +183,12 @@ class LoRA(Paper):
         copy_tensors(self.network, tensors, file)
 
     def _peft_config(self, heads: list[str]) -> dict[str, Any]:
-        adapted = dict(self.adapted())
-        every = [name for name, module in self.network.named_modules() if isinstance(module, (*LINEAR, LowRank))]
-        ends = all(name in adapted for name in matching(self.targets, every))
         base = getattr(self.network, "name_or_path", "")
         return {
             "peft_type": "LORA", "task_type": task_type(self.network), "r": self.rank, "lora_alpha": self.alpha,
             "lora_dropout": self.dropout, "bias": "none", "inference_mode": True,
-            "target_modules": self.targets if ends else sorted(adapted),  # PEFT would look for them in the head too
-            "modules_to_save": heads or None,
-            "fan_in_fan_out": any(is_transposed(module.W0) for module in adapted.values()),
+            "target_modules": self.targets, "modules_to_save": heads or None,
+            "fan_in_fan_out": any(is_transposed(module.W0) for _, module in self.adapted()),
             "init_lora_weights": True if self.init == "released" else "gaussian",
             "base_model_name_or_path": base if base and not Path(base).exists() else None,  # no machine's own paths
         }

@@ -150,7 +150,7 @@ def _trainer(cell: Cell, folder: Path, callbacks: list[Callback]) -> tuple[light
         logging.getLogger(name).setLevel(logging.WARNING)
     trainer = instantiate(
         settings, logger=[JsonLines(folder / "metrics.jsonl"), *([streaming] if streaming else [])], callbacks=callbacks,
-        enable_checkpointing=False, enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=str(folder),
+        enable_checkpointing=False, use_distributed_sampler=False, enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=str(folder),
         enable_progress_bar=any("ProgressBar" in type(one).__name__ for one in callbacks), fast_dev_run=config["fast_dev_run"])
     return trainer, streaming
 

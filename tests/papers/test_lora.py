@@ -128,14 +128,15 @@ def test_we_load_the_folder_of_peft(family, paper, toy, tmp_path):
     assert (logits(module.network, batch) - logits(toy.network(family), batch)).abs().max() > 1e-3
 
 
-def test_a_target_that_also_names_a_part_of_the_head_is_saved_by_full_names(paper, toy, tmp_path):
-    module, batch = (
-        paper(LoRA, targets=["dense"], **METHOD),
-        toy.batch(),
-    )  # bert.pooler.dense is in the head, and is not adapted
+def test_a_target_that_also_names_a_part_of_the_head_leaves_the_head_alone(paper, toy, tmp_path):
+    module, batch = paper(LoRA, targets=["dense"], **METHOD), toy.batch()
+    adapted = {name for name, _ in module.adapted()}
+    assert len(adapted) == 6  # attention output, intermediate and output of two layers, not bert.pooler.dense
     randomise(module)
     module.save_product(tmp_path)
     theirs = peft.PeftModel.from_pretrained(toy.network("bert"), tmp_path)
+    names = [name for name, _ in theirs.named_parameters() if "lora_A" in name]
+    assert {name.removeprefix("base_model.model.").removesuffix(".lora_A.default.weight") for name in names} == adapted
     torch.testing.assert_close(logits(theirs, batch), logits(module.network, batch), rtol=0, atol=1e-6)
 
 

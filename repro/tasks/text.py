@@ -1,0 +1,144 @@
+"""Text of the generated world, for masked language modelling (Devlin et al., NAACL 2019).
+
+A document has two segments. In training words are masked anew each time they are seen; in validation the masked places are
+part of the data, so that every network is asked for the same words. Each segment has its own share of masked words: more in
+the second makes a network look for them in the first.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from repro import world
+from repro.errors import UserError
+from repro.tasks.base import Examples, Task, is_number
+
+VALIDATION = 2000
+KEPT, RANDOM = 0.1, 0.1
+"""Of the masked words: the shares that stand as they are, and that are replaced by a random word; the others by [MASK]."""
+IGNORED = -100
+
+
+class WorldText(Task):
+    """Documents of the world with masked words.
+
+    Args:
+        documents: how many to train on.
+        world_seed: of the documents; those of the validation split are of the next one.
+        masked: share of the words that are masked, in the first and in the second segment.
+        base: what every task takes.
+
+    Raises:
+        UserError: a setting is out of range.
+    """
+
+    version = 1
+    main_metric = "masked_accuracy"
+
+    def __init__(self, *, documents: int, world_seed: int, masked: Sequence[float], **base: Any) -> None:
+        super().__init__(**base)
+        if len(masked) != 2 or not all(is_number(share) and 0 < share < 1 for share in masked):
+            raise UserError(f"task.masked={list(masked)} is no pair of shares", "give two numbers between 0 and 1, such as [0.1,0.4]")
+        self.documents, self.world_seed, self.masked = documents, world_seed, tuple(masked)
+
+    @property
+    def head(self) -> dict[str, Any]:
+        return {"architecture": "masked-lm"}
+
+    def scored_splits(self) -> list[str]:
+        return ["validation"]
+
+    def read(self, split: str) -> Examples:
+        if split == "train":
+            rows = [{"id": number, "first": first, "second": second}
+                    for number, (first, second) in enumerate(world.documents(self.world_seed, self.documents))]
+            return Examples(rows, f"the world's text, seed {self.world_seed}")
+        chance = np.random.default_rng(self.world_seed + 1)
+        rows = []
+        for number, (first, second) in enumerate(world.documents(self.world_seed + 1, VALIDATION)):
+            words = [first.split(), second.split()]
+            places = [[place for place in range(len(one)) if chance.random() < share] or [int(chance.integers(len(one)))]
+                      for one, share in zip(words, self.masked, strict=True)]
+            rows.append({"id": number, "first": first, "second": second, "masked": places})
+        return Examples(rows, f"the world's text, seed {self.world_seed + 1}")
+
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list]:
+        encoded = self.tokenizer([row["first"] for row in rows], [row["second"] for row in rows], truncation=True, max_length=self.max_length)
+        columns = {"input_ids": encoded["input_ids"], "token_type_ids": encoded["token_type_ids"]}
+        if "masked" in rows[0]:
+            columns["places"] = [self._places(row) for row in rows]
+        return columns
+
+    def _places(self, row: Mapping[str, Any]) -> list[int]:
+        """Returns the tokens of a row's masked words: one token a word, [CLS] first, [SEP] between the segments."""
+        first, second = row["masked"]
+        return [1 + place for place in first] + [2 + len(row["first"].split()) + place for place in second]
+
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        longest = max(len(one["input_ids"]) for one in examples)
+        shape = len(examples), longest
+        batch = {"input_ids": torch.full(shape, self.tokenizer.pad_token_id), "token_type_ids": torch.zeros(shape, dtype=torch.long),
+                 "attention_mask": torch.zeros(shape, dtype=torch.long), "index": torch.tensor([one["id"] for one in examples])}
+        asked = torch.zeros(shape, dtype=torch.bool)
+        for row, one in enumerate(examples):
+            length = len(one["input_ids"])
+            batch["input_ids"][row, :length] = torch.tensor(one["input_ids"])
+            batch["token_type_ids"][row, :length] = torch.tensor(one["token_type_ids"])
+            batch["attention_mask"][row, :length] = 1
+            asked[row, one.get("places", [])] = True
+        return batch | {"asked": asked}
+
+    def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        tokens = batch["input_ids"]
+        special = len(self.tokenizer.all_special_ids)  # they stand first in the vocabulary
+        share = torch.tensor(self.masked, device=tokens.device)[batch["token_type_ids"]]
+        masked = (torch.rand(tokens.shape, device=tokens.device) < share) & (tokens >= special)
+        kind = torch.rand(tokens.shape, device=tokens.device)
+        random = torch.randint(special, network.config.vocab_size, tokens.shape, device=tokens.device)
+        shown = torch.where(masked & (kind >= KEPT + RANDOM), self.tokenizer.mask_token_id, tokens)
+        shown = torch.where(masked & (kind < RANDOM), random, shown)
+        return F.cross_entropy(self._logits(network, batch, shown, masked), tokens[masked])
+
+    def predict(self, network: nn.Module, batch: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+        asked = batch["asked"]
+        shown = batch["input_ids"].masked_fill(asked, self.tokenizer.mask_token_id)
+        words = self.tokenizer.convert_ids_to_tokens(self._logits(network, batch, shown, asked).argmax(-1).tolist())
+        counts = asked.sum(1).tolist()
+        ends = np.cumsum(counts)
+        return [{"id": number, "prediction": words[end - count:end]}
+                for number, count, end in zip(batch["index"].tolist(), counts, ends.tolist(), strict=True)]
+
+    @staticmethod
+    def _logits(network: nn.Module, batch: Mapping[str, Tensor], shown: Tensor, places: Tensor) -> Tensor:
+        """Returns the logits of the places alone: (places, vocabulary); the others are never computed."""
+        hidden = network.base_model(input_ids=shown, attention_mask=batch["attention_mask"],
+                                    token_type_ids=batch["token_type_ids"]).last_hidden_state
+        return network.cls(hidden[places])
+
+    def reference(self, row: Mapping[str, Any]) -> dict[str, list]:
+        words = [row["first"].split(), row["second"].split()]
+        asked = [[one[place] for place in places] for one, places in zip(words, row["masked"], strict=True)]
+        return {"words": asked[0] + asked[1], "second": [False] * len(asked[0]) + [True] * len(asked[1]),
+                "copied": [False] * len(asked[0]) + [word in self._shown(row) for word in asked[1]]}
+
+    @staticmethod
+    def _shown(row: Mapping[str, Any]) -> set[str]:
+        return {word for place, word in enumerate(row["first"].split()) if place not in row["masked"][0]}
+
+    def checked(self, prediction: Any, place: str) -> list[str]:
+        if not isinstance(prediction, list) or not all(isinstance(word, str) for word in prediction):
+            raise UserError(f"{place}: {prediction!r} is no list of words", "give one word for each masked one")
+        return prediction
+
+    def measure(self, predictions: Sequence[list[str]], references: Sequence[Mapping[str, list]]) -> dict[str, float]:
+        """Returns the accuracy on all masked words, on those of the second segment, and on those that stand in the first."""
+        right = np.array([given == word for words, one in zip(predictions, references, strict=True)
+                          for given, word in zip(words, one["words"], strict=True)])
+        masks = {"masked_accuracy": np.ones(len(right), dtype=bool)} | {
+            f"{name}_accuracy": np.array([flag for one in references for flag in one[name]]) for name in ("second", "copied")}
+        return {name: 100 * float(right[mask].mean()) for name, mask in masks.items() if mask.any()}

@@ -1,0 +1,152 @@
+"""Cells: what a command line stands for, how it is named, and what is said when it stands for nothing."""
+from __future__ import annotations
+
+import pytest
+from hydra.utils import get_class
+
+from repro.errors import UserError
+from repro.runs.compose import cell, flat
+from repro.runs.expand import expand, options, read
+
+
+def one(*words):
+    return cell(tuple(words))
+
+
+def test_the_recipe_is_found_and_fills_in_what_varies_by_task():
+    mrpc, rte = one("paper=lora", "task=glue/mrpc", "scale=paper"), one("paper=lora", "task=glue/rte", "scale=paper")
+    assert mrpc.choices["recipe"] == "lora/glue/roberta-base-paper"
+    assert (mrpc.config["optim"]["lr"], rte.config["optim"]["lr"]) == (4e-4, 5e-4)  # Table 9
+    assert (mrpc.config["trainer"]["max_epochs"], rte.config["trainer"]["max_epochs"]) == (30, 80)
+
+
+def test_a_published_run_starts_from_the_mnli_adapter():
+    rte = one("paper=lora", "task=glue/rte", "scale=paper")
+    assert rte.inputs["start"].task == "glue/mnli"
+    assert rte.inputs["start"].seed == 0
+    assert rte.inputs["start"].config["scale"] == "paper"
+    assert one("paper=lora", "task=glue/mnli", "scale=paper").inputs == {}
+
+
+def test_seeds_do_not_multiply_what_a_run_starts_from():
+    first, second = one("paper=lora", "task=glue/rte", "seed=1"), one("paper=lora", "task=glue/rte", "seed=2")
+    assert first.identity != second.identity
+    assert first.inputs["network"].identity == second.inputs["network"].identity
+
+
+def test_places_and_habits_leave_the_identity(tmp_path):
+    plain = one("paper=lora", "task=glue/rte")
+    moved = one("paper=lora", "task=glue/rte", f"runs_dir={tmp_path}", "jobs=7", "threads=2", "logger=none", "trainer.accelerator=cpu",
+                "rerun=true", "trainer.log_every_n_steps=1")
+    assert moved.identity == plain.identity
+    assert moved.folder == tmp_path / "lora" / "glue" / "rte" / plain.identity
+    assert moved.deviates == ()
+
+
+def test_a_setting_changes_the_identity_and_is_named_as_a_deviation():
+    plain, other = one("paper=lora", "task=glue/rte"), one("paper=lora", "task=glue/rte", "trainer.max_epochs=1", "paper.rank=2")
+    assert other.identity != plain.identity
+    assert plain.deviates == ()
+    assert other.deviates == ("paper.rank", "trainer.max_epochs")
+
+
+def test_spelling_out_what_the_recipe_says_is_no_deviation():
+    plain = one("paper=lora", "task=glue/rte")
+    same = one("paper=lora", "task=glue/rte", f"paper.rank={plain.config['paper']['rank']}", "model=roberta-base", "scale=tiny")
+    assert (same.identity, same.deviates) == (plain.identity, ())
+
+
+def test_another_network_than_the_scale_brings_is_a_deviation():
+    assert one("paper=finetune", "task=glue/rte", "network=tiny/encoder-random").deviates == ("network",)
+
+
+def test_an_input_replaced_is_a_deviation(tmp_path):
+    given = one("paper=lora", "task=glue/rte", f"inputs.start={tmp_path}")
+    assert given.given == {"start": tmp_path}
+    assert "inputs.start" in given.deviates
+    (tmp_path / "adapter_config.json").write_text("{}")
+    cell.cache_clear()
+    assert one("paper=lora", "task=glue/rte", f"inputs.start={tmp_path}").identity != given.identity
+
+
+def test_at_local_scale_the_network_that_a_user_must_name_is_no_deviation(glue_files):
+    local = one("paper=lora", "task=glue/rte", "scale=local", "network=minilm", f"data_dir={glue_files}")
+    assert local.deviates == ()
+    assert local.config["network"]["name"] == "minilm"
+
+
+@pytest.fixture
+def glue_files(tmp_path):
+    folder = tmp_path / "glue" / "RTE"
+    folder.mkdir(parents=True)
+    for split in ("train", "dev"):
+        (folder / f"{split}.tsv").write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n")
+    return tmp_path
+
+
+def test_the_content_of_a_data_file_is_part_of_the_identity(glue_files):
+    words = ("paper=lora", "task=glue/rte", "scale=local", "network=minilm", f"data_dir={glue_files}")
+    before = one(*words).identity
+    (glue_files / "glue" / "RTE" / "train.tsv").write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tc\tentailment\n")
+    cell.cache_clear()
+    assert one(*words).identity != before
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["paper=lroa"], "paper=lroa is not known: did you mean lora?"),
+    (["task=glue/mprc"], "task=glue/mprc is not known: did you mean glue/mrpc?"),
+    (["model=roberta-bass"], "model=roberta-bass is not known: did you mean roberta-base?"),
+    (["network=minlm"], "network=minlm is not known: did you mean minilm?"),
+    (["scale=tinny"], "scale=tinny is not known: did you mean tiny?"),
+    (["paper.rnak=4"], r"paper.rnak is no key of this configuration: did you mean paper.rank\?"),
+    (["optim.learning_rate=1"], "optim.learning_rate is no key of this configuration"),
+    (["seed=one"], "seed=one is no integer"),
+    (["seed=1.5"], "seed=1.5 is no integer"),
+    (["scale=local"], "scale=local needs a network of yours: add network=NAME"),
+    (["model=roberta-large"], "no recipe for paper=lora task=glue/mrpc model=roberta-large scale=tiny: "
+                              "conf/recipe/lora/glue/roberta-large-tiny.yaml would supply"),
+    (["task=glue/wnli"], "conf/recipe/lora/glue/roberta-base-tiny.yaml has no by_task.*wnli"),
+    (["inputs.start=/nowhere/at/all"], "inputs.start=/nowhere/at/all is no folder"),
+    (["scale=local", "network=minilm", "data_dir=/nowhere"], "/nowhere/glue/MRPC/train.tsv is missing"),
+])
+def test_a_mistake_is_named_with_its_mend(words, message):
+    with pytest.raises(UserError, match=message):
+        one(*(["paper=lora"] if "paper" not in words[0].split("=")[0] or "." in words[0] else []), *words)
+
+
+def all_cells():
+    for paper in options("paper"):
+        for suite, names in read(f"paper/{paper}")["suites"].items():
+            for name in names:
+                for recipe in options("recipe"):
+                    if recipe.startswith(f"{paper}/{suite}/"):
+                        model, _, scale = recipe.rpartition("/")[2].rpartition("-")
+                        if scale != "local":
+                            yield f"paper={paper}", f"task={suite}/{name}", f"model={model}", f"scale={scale}"
+
+
+def test_every_recipe_composes_for_every_task_and_its_targets_exist():
+    found = list(all_cells())
+    assert len(found) >= 8 * 3
+    for words in found:
+        composed = one(*words)
+        for key, value in flat(composed.config).items():
+            if key.endswith("_target_") and "vocabulary" not in key:
+                assert get_class(value)
+
+
+def test_every_value_of_a_recipe_has_an_origin():
+    for name in options("recipe"):
+        if name == "none":
+            continue
+        recipe = read(f"recipe/{name}")
+        given = [f"{group}.{key}" for group in ("optim", "trainer", "task", "paper") for key in recipe.get(group, {})]
+        assert set(given) <= set(recipe["origin"]), f"{name}: {set(given) - set(recipe['origin'])}"
+
+
+def test_a_finished_sweep_is_the_same_cells_again():
+    grids, _ = expand(["paper=lora", "task=glue"])
+    words = [tuple(f"{key}={value}" for key, value in grid.items()) for grid in grids]
+    before = [cell(each).identity for each in words]
+    cell.cache_clear()
+    assert [cell(each).identity for each in words] == before

@@ -1,0 +1,68 @@
+"""Suites and sweeps, written out."""
+from __future__ import annotations
+
+import pytest
+
+from repro.errors import UserError
+from repro.runs.expand import chosen, expand, options
+
+EIGHT = ["mnli", "sst2", "mrpc", "cola", "qnli", "qqp", "rte", "stsb"]
+
+
+def tasks(grids):
+    return [grid["task"] for grid in grids]
+
+
+def test_a_suite_is_the_tasks_that_the_paper_lists():
+    grids, notes = expand(["paper=lora", "task=glue"])
+    assert tasks(grids) == [f"glue/{name}" for name in EIGHT]
+    assert notes == []
+
+
+def test_a_task_list_needs_no_flag_and_other_sweeps_do():
+    assert tasks(expand(["paper=lora", "task=glue/rte,glue/mrpc"])[0]) == ["glue/rte", "glue/mrpc"]
+    with pytest.raises(UserError, match="seed=0,1 is a sweep: add -m"):
+        expand(["paper=lora", "seed=0,1"])
+
+
+def test_a_sweep_is_the_product_of_its_values():
+    grids, _ = expand(["paper=lora,finetune", "task=glue", "seed=0,1,2"], multirun=True)
+    assert len(grids) == 2 * 8 * 3
+    assert {grid["seed"] for grid in grids} == {"0", "1", "2"}
+
+
+def test_a_range_is_a_sweep_too():
+    assert [grid["seed"] for grid in expand(["paper=lora", "seed=range(3)"], multirun=True)[0]] == ["0", "1", "2"]
+
+
+def test_pairs_that_a_paper_does_not_list_are_dropped_with_a_line():
+    grids, notes = expand(["paper=lora,pretrain/mlm", "task=glue,world/text"], multirun=True)
+    assert len(grids) == 8 + 1
+    assert notes == ["lora does not list world/text: left out", "pretrain/mlm has no suite glue: left out"]
+
+
+def test_nothing_left_is_an_error():
+    with pytest.raises(UserError, match=r"nothing is left to run: pretrain/mlm has no suite glue"):
+        expand(["paper=pretrain/mlm", "task=glue"])
+
+
+def test_conflicts_become_a_sweep():
+    grids, _ = expand(["paper=lora", "task=glue/rte", "+conflicts=lora/glue"])
+    assert {grid["paper.alpha"] for grid in grids} == {"8", "16"}
+
+
+def test_a_paper_brings_its_task_and_model():
+    assert chosen({"paper": "lora"}) == {"paper": "lora", "task": "glue/mrpc", "model": "roberta-base", "scale": "tiny"}
+    assert chosen({"paper": "pretrain/mlm"})["task"] == "world/text"
+
+
+@pytest.mark.parametrize("word", ["lora", "=lora"])
+def test_a_word_that_is_no_override_is_named(word):
+    with pytest.raises(UserError, match="is no override"):
+        expand([word])
+
+
+def test_every_option_says_in_a_line_what_it_is():
+    for group in ("paper", "task", "model", "network", "scale", "trainer", "logger", "recipe"):
+        for name, line in options(group).items():
+            assert line, f"conf/{group}/{name}.yaml has no first comment"
