@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m repro score", description="Scores predictions without a network.")
     parser.add_argument("task", metavar="TASK", help="such as glue/mrpc")
-    parser.add_argument("file", metavar="FILE", help="the task's own form (GLUE: index<TAB>prediction), or a run's lines")
+    parser.add_argument("file", metavar="FILE", help="the task's own form (GLUE: index<TAB>prediction), a run's lines")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as task.files.validation=FILE")
     parser.add_argument("--split", default="validation", help="which split they are of (validation)")
     parser.add_argument("--scale", default="tiny", help="references: tiny (generated world), local (your files)")

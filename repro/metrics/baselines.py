@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from scipy import optimize, sparse
+from scipy.special import expit
 
 version = 1
 
@@ -109,9 +110,8 @@ def words(text: str) -> list[str]:
 
 
 def logistic(features: sparse.csr_array, labels: np.ndarray, *, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Multinomial logistic regression: the sum of cross-entropies + strength/2 |W|^2.
-
-    Two classes have weights w/2 and -w/2 where scikit-learn has one vector w; doubling the strength makes them equal.
+    """Multinomial logistic regression: the sum of cross-entropies + strength/2 |W|^2; of two classes the first has no
+    weights, as in scikit-learn.
 
     Args:
         features: (texts, columns)
@@ -123,15 +123,20 @@ def logistic(features: sparse.csr_array, labels: np.ndarray, *, strength: float)
     """
     classes = int(labels.max()) + 1
     one_hot = np.eye(classes)[labels]
-    penalty = strength * (2 if classes == 2 else 1)
 
-    def loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
+    def binary(logits: np.ndarray) -> tuple[float, np.ndarray]:
+        return float((np.logaddexp(0, logits) - logits * one_hot[:, 1:]).sum()), expit(logits) - one_hot[:, 1:]
+
+    def multinomial(logits: np.ndarray) -> tuple[float, np.ndarray]:
         logits = logits - logits.max(axis=1, keepdims=True)
         exponentials = np.exp(logits)
         total = exponentials.sum(axis=1, keepdims=True)
         return float(np.log(total).sum() - (logits * one_hot).sum()), exponentials / total - one_hot
 
-    return _minimised(features, classes, loss, penalty)
+    if classes == 2:
+        weights, bias = _minimised(features, 1, binary, strength)
+        return np.hstack([np.zeros_like(weights), weights]), np.concatenate([[0.0], bias])
+    return _minimised(features, classes, multinomial, strength)
 
 
 def ridge(features: sparse.csr_array, labels: np.ndarray, *, strength: float) -> tuple[np.ndarray, float]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import threading
@@ -107,6 +108,7 @@ def _elsewhere(ready: Sequence[Cell], jobs: int, hydra: Sequence[str], report: C
     from hydra._internal.utils import create_config_search_path
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.plugins import Plugins
+    from hydra.core.utils import JobStatus
     from hydra.types import HydraContext, RunMode
 
     register_resolvers()
@@ -116,7 +118,7 @@ def _elsewhere(ready: Sequence[Cell], jobs: int, hydra: Sequence[str], report: C
     runs_dir = f"hydra.sweep.dir={ready[0].places.runs_dir}"
     config = main.compose_config(config_name="config", overrides=[*number, runs_dir, *hydra], run_mode=RunMode.MULTIRUN,
                                  with_log_configuration=False)
-    context = HydraContext(config_loader=main.config_loader, callbacks=Callbacks(config, check_cache=False))
+    context = HydraContext(config_loader=main.config_loader, callbacks=Callbacks(config))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=work, config=config)
     seen: dict[str, Outcome] = {}
     ended = threading.Event()
@@ -128,16 +130,18 @@ def _elsewhere(ready: Sequence[Cell], jobs: int, hydra: Sequence[str], report: C
 
     follower = threading.Thread(target=follow, daemon=True)
     follower.start()
+    returned: Sequence[Any] = ()
     try:
-        launcher.launch([list(one.overrides) for one in ready], initial_job_idx=0)
+        returned = launcher.launch([list(one.overrides) for one in ready], initial_job_idx=0)
     finally:
         ended.set()
         follower.join()
         GlobalHydra.instance().clear()
     _collect(ready, seen, began, report)
-    for one in ready:
+    for one, result in itertools.zip_longest(ready, returned):
         if one.identity not in seen:
-            seen[one.identity] = Outcome(one, error=f"ended without a record; its log is {one.part}")
+            what = result._return_value if result is not None and result.status == JobStatus.FAILED else "it left no record"
+            seen[one.identity] = Outcome(one, error=f"{type(what).__name__}: {what}" if isinstance(what, BaseException) else what)
             report(seen[one.identity])
     return [seen[one.identity] for one in ready]
 
@@ -158,9 +162,12 @@ def _collect(ready: Sequence[Cell], seen: dict[str, Outcome], began: float, repo
 
 def work(config: Any) -> None:
     """What Hydra's launcher calls in another process: runs one cell, its words going to the run's log."""
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
-    one = cell(tuple(word for word in HydraConfig.get().overrides.task if not word.startswith("hydra")))
+    words = HydraConfig.get().overrides.task
+    GlobalHydra.instance().clear()  # the launcher hands over its own, and the cell is composed anew
+    one = cell(tuple(word for word in words if not word.startswith("hydra")))
     log = one.part.parent / f".{one.identity}.{LOG}"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import wandb
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
@@ -67,7 +68,7 @@ def wandb_logger(settings: Mapping[str, Any], *, folder: Path, identity: str, ti
     logging.getLogger("wandb").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return WandbLogger(project=settings["project"], entity=settings["entity"], save_dir=str(folder), id=identity, name=title,
+        return WandbLogger(project=settings["project"], entity=settings["entity"], save_dir=str(folder), id=identity, name=title, settings=wandb.Settings(silent=True),
                            group=group, offline=settings["mode"] != "online", log_model=False)
 
 

@@ -254,7 +254,7 @@ class Task(LightningDataModule):
         Raises:
             UserError: a prediction is missing, unknown, there twice, or no possible one.
         """
-        found = self._complete(_counted(predictions), split, "the predictions")
+        found = self._complete(_counted(predictions), split, "")
         references = self.references(split)
         by_id = {one["id"]: one["prediction"] for one in found}
         return self.measure([by_id[key] for key in references], list(references.values()))
@@ -269,8 +269,8 @@ class Task(LightningDataModule):
         path = Path(path)
         lines = read_lines(path)
         if path.suffix == ".jsonl" or (lines and lines[0].startswith("{")):
-            return self._complete(_read_json_lines(path), split, str(path))
-        return self._complete(self.read_official(path), split, str(path))
+            return self._complete(_read_json_lines(path), split, f"{path}: ")
+        return self._complete(self.read_official(path), split, f"{path}: ")
 
     def write_predictions(self, predictions: Iterable[Mapping[str, Any]], path: Path | str, split: str) -> None:
         """Writes predictions in the order of their ids: JSON lines to a file named .jsonl, else the official form.
@@ -279,7 +279,7 @@ class Task(LightningDataModule):
             UserError: what `score` raises, or the file can't be written.
         """
         path = Path(path)
-        ordered = sorted(self._complete(_counted(predictions), split, "the predictions"), key=lambda one: one["id"])
+        ordered = sorted(self._complete(_counted(predictions), split, ""), key=lambda one: one["id"])
         try:
             if path.suffix == ".jsonl":
                 lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in ordered]
@@ -303,7 +303,7 @@ class Task(LightningDataModule):
                 raise UserError(f"{place}: a second prediction for example {one['id']}", "keep one of the two")
             found[one["id"]] = {**one, "prediction": self.checked(one["prediction"], place)}
         if len(found) != len(wanted):
-            raise UserError(f"{whole}: {len(found)} for the {len(wanted)} examples of {split} of {self.title}",
+            raise UserError(f"{whole}{len(found)} predictions for the {len(wanted)} examples of {split} of {self.title}",
                             f"the first that lacks one is {min(wanted - found.keys())}")
         return list(found.values())
 

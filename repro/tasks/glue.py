@@ -212,7 +212,8 @@ class GLUE(Task):
         from repro import world
 
         if not self.form.in_world:
-            raise UserError(f"the generated world has no {self.name}", "scale=local reads GLUE's own files (data_dir=FOLDER)")
+            raise UserError(f"the generated world has no {self.name}",
+                            "scale=local reads GLUE's own files (data_dir=FOLDER)")
         return Examples(world.glue(self.name, split), f"generated world {world.version}")
 
     def _from_files(self, split: str) -> Examples:

@@ -58,7 +58,8 @@ def verdict(rng: random.Random) -> Document:
     reply = rng.choice(("yes", "no", "maybe"))
     supposed = deed
     if reply == "no":
-        for slot in rng.sample(["verb", "noun", *deed.details], rng.randint(1, 2)):
+        slots = ["subject", "verb", "noun", *deed.details]
+        for slot in rng.sample(slots, rng.randint(1, 3)):
             supposed = changed(supposed, slot, rng)
     elif reply == "maybe":
         supposed = extended(deed, rng.choice([slot for slot in ("place", "time", "look", "adverb")
@@ -101,8 +102,8 @@ def present(rng: random.Random) -> Document:
     return acceptability.sentence(rng, False, True), say(deed, words, present=True, negated=rng.random() < 0.2)
 
 
-KINDS_OF_DOCUMENT = ((restatement, 25), (pronoun, 15), (answer, 15), (verdict, 20), (category, 7), (correction, 5),
-                     (judgement, 15), (present, 13))
+KINDS_OF_DOCUMENT = ((restatement, 20), (pronoun, 12), (answer, 12), (verdict, 40), (category, 6), (correction, 4),
+                     (judgement, 12), (present, 10))
 
 
 def documents(seed: int, count: int) -> list[Document]:

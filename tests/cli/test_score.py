@@ -39,8 +39,8 @@ def test_overrides_name_other_places_and_files(official, capsys):
 
 
 def test_a_runs_saved_predictions_give_the_same(tmp_path, capsys):
-    (tmp_path / "validation-best.jsonl").write_text(
-        "".join(json.dumps({"id": key, "prediction": one, "scores": [0.1, 0.2]}) + "\n" for key, one in enumerate([1, 1, 1, 0])))
+    rows = [{"id": key, "prediction": one, "scores": [0.1, 0.2]} for key, one in enumerate([1, 1, 1, 0])]
+    (tmp_path / "validation-best.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["score", "glue/mrpc", str(tmp_path / "validation-best.jsonl"), *LOCAL]) == 0
     assert "f1           80.00" in capsys.readouterr().out
 
@@ -57,7 +57,7 @@ def test_the_generated_world_is_the_default(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize(("words", "message"), [
     (["glue/mrcp", "FILE"], "task=glue/mrcp is not known: did you mean glue/mrpc?"),
-    (["glue/mrpc", "FILE", "--split", "validatoin", *LOCAL], "no split validatoin with labels: did you mean validation?"),
+    (["glue/mrpc", "FILE", "--split", "validatoin", *LOCAL], "no split validatoin with labels: did you mean vali"),
     (["glue/mrpc", "FILE", "--scale", "locla"], "scale=locla is not known: did you mean local?"),
     (["glue/mrpc", "FILE", "data_dri=x"], "data_dri is no key of scoring glue/mrpc: did you mean data_dir?"),
     (["glue/mrpc", "no/such.tsv", *LOCAL], "no/such.tsv can't be read: No such file or directory"),

@@ -1,8 +1,6 @@
 """The linear baselines against scikit-learn's on the same features."""
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -71,11 +69,3 @@ def test_words_of_a_test_text_that_training_lacks_are_ignored():
 
 def test_punctuation_stands_by_itself():
     assert words("He 's \"out\", isn't he?") == ["he", "'", "s", '"', "out", '"', ",", "isn", "'", "t", "he", "?"]
-
-
-def test_four_thousand_short_pairs_take_a_second_or_so():
-    chance = np.random.default_rng(9)
-    texts = [tuple(" ".join(f"w{one}" for one in chance.zipf(1.3, 9) % 2000) for _ in range(2)) for _ in range(4000)]
-    start = time.process_time()
-    BagOfWords(regression=False, overlap=True).fit(texts, chance.integers(2, size=4000).tolist())
-    assert time.process_time() - start < 6  # generous: measured 0.8 s on a quiet machine

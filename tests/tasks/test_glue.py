@@ -20,15 +20,16 @@ from repro.tasks.glue import FORMS, GLUE
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SIZES = {"mnli": (6, 4), "sst2": (5, 3), "mrpc": (6, 4), "cola": (4, 4), "qnli": (4, 3), "qqp": (4, 3), "rte": (6, 4),
          "stsb": (6, 4), "wnli": (4, 3)}
-METRICS = {"mnli": {"accuracy"}, "sst2": {"accuracy"}, "mrpc": {"accuracy", "f1"}, "cola": {"matthews"}, "qnli": {"accuracy"},
-           "qqp": {"accuracy", "f1"}, "rte": {"accuracy"}, "stsb": {"pearson", "spearman"}, "wnli": {"accuracy"}}
+METRICS = {"mnli": {"accuracy"}, "sst2": {"accuracy"}, "mrpc": {"accuracy", "f1"}, "cola": {"matthews"},
+           "qnli": {"accuracy"}, "qqp": {"accuracy", "f1"}, "rte": {"accuracy"},
+           "stsb": {"pearson", "spearman"}, "wnli": {"accuracy"}}
 
 
 def make(name: str, **settings) -> GLUE:
     """Makes the task as its configuration says, on the fixtures unless told otherwise."""
     settings = {"source": "files", "data_dir": FIXTURES, "batch_size": 4, "max_length": 32} | settings
-    files = yaml.safe_load((paths.CONF / "task" / "glue" / f"{name}.yaml").read_text())["files"] | settings.pop("files", {})
-    return GLUE(name=name, suite="glue", files=files, **settings)
+    files = yaml.safe_load((paths.CONF / "task" / "glue" / f"{name}.yaml").read_text())["files"]
+    return GLUE(name=name, suite="glue", files=files | settings.pop("files", {}), **settings)
 
 
 def broken(tmp_path: Path, name: str, change, **settings) -> GLUE:
@@ -116,9 +117,8 @@ def test_a_batch_is_padded_to_its_longest_and_no_further(tokenizer_folder):
     examples = [task.split("train").dataset[place] for place in (0, 3)]
     batch = task.collate(examples)
     assert batch["input_ids"].shape == (2, 3 + 9 + 9)
-    tokens = "[CLS] The bakery opens at six . [SEP] The bakery closes at six . [SEP]".split()
-    padding = ["[PAD]"] * 6
-    assert task.tokenizer.convert_ids_to_tokens(batch["input_ids"][1]) == tokens + padding
+    text = "[CLS] The bakery opens at six . [SEP] The bakery closes at six . [SEP]" + " [PAD]" * 6
+    assert " ".join(task.tokenizer.convert_ids_to_tokens(batch["input_ids"][1])) == text
     assert batch["attention_mask"][1].tolist() == [1] * 15 + [0] * 6
     assert batch["token_type_ids"][1].tolist() == [0] * 8 + [1] * 7 + [0] * 6
     assert (batch["labels"].tolist(), batch["index"].tolist()) == ([1, 0], [0, 3])
@@ -153,8 +153,8 @@ def test_loss_is_transformers_own(tokenizer_folder):
     for name in ("mnli", "stsb"):
         task = make(name, folder=tokenizer_folder)
         head = {key: value for key, value in task.head.items() if key != "architecture"}
-        network = BertForSequenceClassification(BertConfig(
-            vocab_size=400, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, **head)).eval()
+        network = BertForSequenceClassification(BertConfig(vocab_size=400, hidden_size=8, num_hidden_layers=1,
+                                                           num_attention_heads=1, intermediate_size=8, **head)).eval()
         batch = next(iter(task.train_dataloader()))
         expected = network(**{key: value for key, value in batch.items() if key != "index"}).loss
         assert task.loss(network, batch).item() == pytest.approx(expected.item(), abs=1e-6)
@@ -189,11 +189,15 @@ def test_labels_are_written_as_glue_writes_them(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "change", "message"), [
-    ("mrpc", lambda text: text.replace("Quality", "quality"), r"dev\.tsv, line 1: there is no column 'Quality': did you mean quality\?"),
+    ("mrpc", lambda text: text.replace("Quality", "quality"),
+     r"dev\.tsv, line 1: there is no column 'Quality': did you mean quality\?"),
     ("mrpc", lambda text: text.replace("\t102\t", "\t"), r"dev\.tsv, line 4: 4 columns instead of 5"),
-    ("mrpc", lambda text: text.replace("\n0\t101", "\n2\t101"), r"dev\.tsv, line 3: label '2' is out of range: glue/mrpc has 0, 1"),
-    ("rte", lambda text: text.replace("not_entailment", "neutral"), r"dev\.tsv, line 3: label 'neutral' is out of range"),
-    ("stsb", lambda text: text.replace("4.600", "5.1"), r"dev\.tsv, line 4: label '5.1' is no similarity: glue/stsb has numbers from 0 to 5"),
+    ("mrpc", lambda text: text.replace("\n0\t101", "\n2\t101"),
+     r"dev\.tsv, line 3: label '2' is out of range: glue/mrpc has 0, 1"),
+    ("rte", lambda text: text.replace("not_entailment", "neutral"),
+     r"dev\.tsv, line 3: label 'neutral' is out of range"),
+    ("stsb", lambda text: text.replace("4.600", "5.1"),
+     r"dev\.tsv, line 4: label '5.1' is no similarity: glue/stsb has numbers from 0 to 5"),
     ("stsb", lambda text: text.replace("4.600", "nan"), r"dev\.tsv, line 4: label 'nan' is no similarity"),
     ("cola", lambda text: "sentence\n", r"dev\.tsv, line 1: 1 columns instead of 4"),
     ("cola", lambda text: "", r"dev\.tsv has no rows"),
@@ -234,10 +238,10 @@ GOOD = [{"id": 0, "prediction": 1}, {"id": 1, "prediction": 0}, {"id": 2, "predi
 
 
 @pytest.mark.parametrize(("predictions", "message"), [
-    (GOOD[:3], "the predictions: 3 for the 4 examples of validation of glue/mrpc: the first that lacks one is 3"),
+    (GOOD[:3], "^3 predictions for the 4 examples of validation of glue/mrpc: the first that lacks one is 3"),
     ([*GOOD, {"id": 4, "prediction": 1}], "prediction 5: validation of glue/mrpc has no example 4: its ids are 0 to 3"),
     ([*GOOD, GOOD[0]], "prediction 5: a second prediction for example 0"),
-    ([{"id": 0, "prediction": 2}, *GOOD[1:]], r"prediction 1: prediction 2 is out of range: glue/mrpc has 0 \(0\), 1 \(1\)"),
+    ([{"id": 0, "prediction": 2}, *GOOD[1:]], r"prediction 1: prediction 2 is out of range: glue/mrpc has 0 \(0\), 1"),
     ([{"id": 0, "prediction": True}, *GOOD[1:]], "prediction 1: prediction True is out of range"),
     ([{"id": 0}, *GOOD[1:]], "prediction 1: no id and prediction"),
     ([{"id": [0], "prediction": 1}, *GOOD[1:]], r"prediction 1: validation of glue/mrpc has no example \[0\]"),
@@ -248,13 +252,14 @@ def test_predictions_must_be_one_for_each_example(predictions, message):
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("mrpc", "index\tprediction\n0\t1\n1\t0\n", r"p\.tsv: 2 for the 4 examples"),
+    ("mrpc", "index\tprediction\n0\t1\n1\t0\n", r"p\.tsv: 2 predictions for the 4 examples"),
     ("mrpc", "index\tprediction\n0\t1\n0\t0\n", r"p\.tsv, line 3: a second prediction for example 0"),
     ("mrpc", "index\tprediction\n9\t1\n", r"p\.tsv, line 2: validation of glue/mrpc has no example 9"),
     ("mrpc", "index\tprediction\n0\tyes\n", r"p\.tsv, line 2: prediction 'yes' is out of range"),
     ("mrpc", "index\tprediction\nfirst\t1\n", r"p\.tsv, line 2: index 'first' is no whole number"),
     ("mrpc", "0\t1\n1\t0\n", r"p\.tsv, line 1: there is no column 'index'"),
-    ("rte", "index\tprediction\n0\t1\n", r"p\.tsv, line 2: prediction '1' is out of range: glue/rte has entailment, not_entail"),
+    ("rte", "index\tprediction\n0\t1\n",
+     r"p\.tsv, line 2: prediction '1' is out of range: glue/rte has entailment, not_entailment"),
     ("stsb", "index\tprediction\n0\tinf\n", r"p\.tsv, line 2: prediction 'inf' is no similarity"),
     ("stsb", '{"id": 0, "prediction": "4"}\n', r"p\.tsv, line 1: prediction '4' is no number"),
     ("mrpc", '{"id": 0, "prediction": 1}\n{"id": 1, "pred\n', r"p\.tsv, line 2: this is no JSON"),
@@ -296,7 +301,8 @@ def test_the_hub_gives_the_rows_of_the_files(monkeypatch):
 
     def load(name, configuration, split):
         asked.append((name, configuration, split))
-        return Dataset.from_list([{"premise": "No letter came .", "hypothesis": "A letter came .", "label": 2, "idx": 0}])
+        row = {"premise": "No letter came .", "hypothesis": "A letter came .", "label": 2, "idx": 0}
+        return Dataset.from_list([row])
     monkeypatch.setattr(glue, "load_from_hub", load)
     task = make("mnli", source="hub")
     assert task.scored_splits() == ["validation", "validation_mismatched"]
@@ -318,7 +324,8 @@ def test_a_hub_out_of_reach_is_said_with_what_would_do(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "train", "validation"), [
-    ("sst2", 67349, 872), ("mrpc", 3668, 408), ("cola", 8551, 1043), ("rte", 2490, 277), ("stsb", 5749, 1500), ("wnli", 635, 71)])
+    ("sst2", 67349, 872), ("mrpc", 3668, 408), ("cola", 8551, 1043), ("rte", 2490, 277), ("stsb", 5749, 1500),
+    ("wnli", 635, 71)])
 def test_official_files_have_their_official_sizes(name, train, validation):
     if "REPRO_DATA_DIR" not in os.environ:
         pytest.skip("REPRO_DATA_DIR names no folder with GLUE")
