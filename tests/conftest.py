@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import pytest
 
 from repro.records.record import Record
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 METRICS = {"cola": "matthews", "stsb": "pearson"}
 

@@ -29,11 +29,7 @@ def baselines_table(
     Returns:
         the table; None where no record of that scale fits.
     """
-    columns: dict[str, Column] = {
-        fact.column: (fact.condition["task"], fact.metric)
-        for fact in facts
-        if fact.metric not in DERIVED and fact.split is None
-    }
+    columns = columns_of(facts)
     known = sorted((record for record in records if record.scale == scale), key=lambda one: one.identity)
     fitting = [
         record for record in known for row in plan["rows"] if matches(record, row.get("condition", {"scale": ""}))
@@ -52,6 +48,15 @@ def baselines_table(
         elif line["condition"].get("scale", scale) == scale:
             rows += _condition_rows(line, columns, known, notes)
     return Table(f"{plan['title']}, {scale}", (scale, *columns, "average"), tuple(rows), tuple(notes.texts))
+
+
+def columns_of(facts: Sequence[Fact]) -> dict[str, Column]:
+    """Returns the task and the metric of each column of a published table, averages and counts left out."""
+    return {
+        fact.column: (fact.condition["task"], fact.metric)
+        for fact in facts
+        if fact.metric not in DERIVED and fact.split is None
+    }
 
 
 def _baseline_cells(

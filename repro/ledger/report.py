@@ -9,6 +9,7 @@ from pathlib import Path
 
 from repro.errors import UserError
 from repro.ledger.baselines import baselines_table
+from repro.ledger.figures import training_curves
 from repro.ledger.published import about, published
 from repro.ledger.render import markdown
 from repro.ledger.tables import SCALES, Table, describe, paper_table, table_facts
@@ -73,7 +74,7 @@ def markdown_report(
 
 
 def write_report(paper: str, records: Sequence[Record], places: Places, introduction: str) -> list[tuple[Path, bool]]:
-    """Writes results_dir/PAPER/README.md, and the tables between their markers in the README.md beside results_dir.
+    """Writes results_dir/PAPER/README.md with its figures, and the tables between their markers in the README.md beside results_dir.
 
     Returns:
         the files, each with whether its content changed.
@@ -82,6 +83,7 @@ def write_report(paper: str, records: Sequence[Record], places: Places, introduc
         UserError: a marker has no end, or a file cannot be written.
     """
     parts = [introduction.format(paper=paper)]
+    written = []
     for scale in SCALES:
         parts.append(f"## Scale {scale}\n")
         run = any(
@@ -90,8 +92,14 @@ def write_report(paper: str, records: Sequence[Record], places: Places, introduc
             for row in table.rows
         )
         parts.append(markdown_report(paper, records, scale=scale) if run else "No record yet.\n")
+        for plan in about(paper, "baselines") or ():
+            drawn = training_curves(plan, table_facts(published(paper))[plan["table"]], records, scale)
+            if drawn is not None:
+                figure = places.results_dir / paper / f"curves-{plan['table']}-{scale}.svg"
+                written.append((figure, _replace(figure, drawn)))
+                parts.append(f"![Training curves of {plan['table']}, {scale}]({figure.name})\n")
     page = places.results_dir / paper / "README.md"
-    written = [(page, _replace(page, "\n".join(parts)))]
+    written.append((page, _replace(page, "\n".join(parts))))
     top = places.results_dir.parent / "README.md"
     if top.is_file():
         text = top.read_text(encoding="utf-8")

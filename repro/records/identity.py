@@ -33,7 +33,10 @@ def configuration_identity(config: Mapping[str, Any], *, inputs: Mapping[str, st
     """
     inside = without(config, config["outside_identity"])
     made_with: dict[str, int] = {}
-    named = {"config": _named(inside, made_with), "inputs": dict(inputs), "given": dict(given), "data": dict(data)}
+    config_named = _named(inside, made_with)
+    if config["task"].get("source", "world") != "world":  # a change of the world moves no real data
+        made_with = {name: number for name, number in made_with.items() if not name.startswith("repro.world")}
+    named = {"config": config_named, "inputs": dict(inputs), "given": dict(given), "data": dict(data)}
     return digest(named | {"network": network, "versions": made_with})[:LENGTH]
 
 
@@ -124,7 +127,7 @@ def data_digests(task: Mapping[str, Any], cache_dir: Path) -> dict[str, str]:
     if task.get("source") != "files":
         return {}
     return {split: file_digest(paths.find_data(Path(task["data_dir"]).expanduser(), file), cache_dir)
-            for split, file in (task.get("files") or {}).items()}
+            for split, file in (task.get("files") or {}).items() if file is not None}
 
 
 def content_digest(place: str | Path | None, cache_dir: Path) -> str | None:

@@ -34,7 +34,7 @@ class Record:
         baselines: by split, then by baseline, the metrics.
         measures: seconds, memory, trainable_parameters (the head among them), head_parameters, total_parameters.
         data: by split, source, digest and number of rows.
-        curves: name and digest of the file of curves beside the record.
+        curves: name and digest of the file of curves beside the record, and the same curves in few points.
         predictions: digest of the predictions, by split and epoch.
         versions: of libraries, and of our own classes and modules.
         digest: of everything else here; write_record computes it.
@@ -62,7 +62,7 @@ class Record:
     measures: Mapping[str, float | None]
     diverged: int
     data: Mapping[str, Mapping[str, Any]]
-    curves: Mapping[str, str] | None
+    curves: Mapping[str, Any] | None
     predictions: Mapping[str, str]
     versions: Mapping[str, Any]
     hardware: Mapping[str, Any]

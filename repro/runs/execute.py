@@ -27,7 +27,7 @@ from repro.records.record import Record, write_record
 from repro.runs import measure
 from repro.runs.compose import Cell
 from repro.runs.find import product, recorded
-from repro.runs.loggers import JsonLines, wandb_logger, write_to_wandb
+from repro.runs.loggers import JsonLines, thinned, wandb_logger, write_to_wandb
 from repro.runs.beat import Beat, bar
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _score_epochs(trainer: lightning.Trainer, paper: Paper, task: Task, best: Be
 def _record(cell: Cell, folder: Path, task: Task, paper: Paper, trainer: lightning.Trainer, *, scores: Mapping[str, Any],
             best: BestEpoch, seconds: Mapping[str, float], digests: Mapping[str, str]) -> Record:
     device = trainer.strategy.root_device.type
-    diverged = int(not all(math.isfinite(value) for values in scores.values() for value in values.values()))
+    diverged = int(not all(torch.isfinite(one).all() for one in paper.trainable_state().values()))
     return Record(
         identity=cell.identity, status="diverged" if diverged else "finished", paper=cell.paper.split("/")[0],
         stage=cell.paper.partition("/")[2] or None, task=cell.task, model=cell.choices["model"], network=cell.config["network"]["name"],
@@ -196,6 +196,7 @@ def _record(cell: Cell, folder: Path, task: Task, paper: Paper, trainer: lightni
                   "total_parameters": paper.total_parameters()},
         diverged=diverged,
         data={name: {"source": one.source, "digest": one.digest, "rows": len(one.dataset)} for name, one in task.splits.items()},
-        curves={"file": "metrics.jsonl", "digest": file_digest(folder / "metrics.jsonl", folder)}, predictions=dict(digests),
+        curves={"file": "metrics.jsonl", "digest": file_digest(folder / "metrics.jsonl", folder),
+                "points": thinned(folder / "metrics.jsonl")}, predictions=dict(digests),
         versions=measure.versions(), hardware=measure.hardware(device), commit=measure.commit(),
         created=datetime.now(UTC).isoformat(timespec="seconds"))

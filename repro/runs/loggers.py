@@ -54,6 +54,30 @@ class JsonLines(Logger):
         self._stream.flush()
 
 
+def thinned(file: Path, most: int = 40) -> dict[str, list[list[float]]]:
+    """Returns the curves of metrics.jsonl in few points, for the record.
+
+    Args:
+        file: metrics.jsonl.
+        most: points of a curve; neighbours are averaged, and stand at the last one's step.
+
+    Returns:
+        for the training loss and each validation metric, [step, value] pairs.
+    """
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        metrics = json.loads(line)
+        for name, value in metrics.items():
+            if name.startswith(("train/", "validation/")) and isinstance(value, int | float):
+                curves.setdefault(name, []).append((metrics["step"], value))
+    thin = {}
+    for name, points in curves.items():
+        size = math.ceil(len(points) / most)
+        groups = [points[start:start + size] for start in range(0, len(points), size)]
+        thin[name] = [[group[-1][0], round(sum(value for _, value in group) / len(group), 4)] for group in groups]
+    return thin
+
+
 def wandb_logger(settings: Mapping[str, Any], *, folder: Path, identity: str, title: str, group: str) -> WandbLogger:
     """Makes Lightning's logger for one run, whose W&B name is the run's identity.
 

@@ -289,7 +289,7 @@ class Task(LightningDataModule):
         except OSError as error:
             raise UserError(f"{path} can't be written", error.strerror or str(error)) from None
 
-    def _complete(self, predictions: Iterable[tuple[str, Any]], split: str, whole: str) -> list[dict[str, Any]]:
+    def _complete(self, predictions: Iterable[tuple[str, Any]], split: str, file: str) -> list[dict[str, Any]]:
         """Checks that there is exactly one possible prediction for each example."""
         wanted = {row["id"] for row in self.examples(split).rows}
         found: dict[int, dict[str, Any]] = {}
@@ -303,7 +303,7 @@ class Task(LightningDataModule):
                 raise UserError(f"{place}: a second prediction for example {one['id']}", "keep one of the two")
             found[one["id"]] = {**one, "prediction": self.checked(one["prediction"], place)}
         if len(found) != len(wanted):
-            raise UserError(f"{whole}{len(found)} predictions for the {len(wanted)} examples of {split} of {self.title}",
+            raise UserError(f"{file}{len(found)} predictions for {len(wanted)} examples of {split} of {self.title}",
                             f"the first that lacks one is {min(wanted - found.keys())}")
         return list(found.values())
 

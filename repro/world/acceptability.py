@@ -60,8 +60,11 @@ def _order(deed: Event, words: Wording, rng: random.Random, good: bool) -> str:
                  say_detail(deed, "time", words))
 
 
+RULES = (_agreement, _be, _auxiliary, _determiner, _order)
+
+
 def sentence(rng: random.Random, held_out: bool, acceptable: bool) -> str:
     """A sentence that the grammar allows, or one like it that breaks one rule."""
-    rule = rng.choice((_agreement, _agreement, _be, _auxiliary, _determiner, _order))
+    rule = rng.choice((_agreement, *RULES))
     deed = event(rng, held_out, details=rng.randrange(1, 4), dative=0.0, plural=0.5)
     return rule(deed, wording(rng), rng, acceptable)

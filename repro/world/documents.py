@@ -67,6 +67,17 @@ def verdict(rng: random.Random) -> Document:
     return say(deed, words), f"{ask(supposed, wording(rng))} {reply}"
 
 
+def doubt(rng: random.Random) -> Document:
+    """An event, and a short question back about one thing in it: "the horse ? no"."""
+    deed, words, other = _tell(rng, (0, 1, 2)), wording(rng), wording(rng)
+    slot = rng.choice(["subject", "noun", "noun", *(s for s in ("place", "time") if getattr(deed, s) is not None)])
+    true = rng.random() < 0.5
+    supposed = deed if true else changed(deed, slot, rng)
+    said = (say_person(supposed.subject, other) if slot == "subject" else say_thing(supposed.without("look"), other)
+            if slot == "noun" else say_detail(supposed, slot, other))
+    return say(deed, words), f"{said} ? {'yes' if true else 'no'}"
+
+
 def category(rng: random.Random) -> Document:
     """An event, then its thing by category."""
     deed, words = _tell(rng, (0, 1, 2)), wording(rng)
@@ -102,7 +113,7 @@ def present(rng: random.Random) -> Document:
     return acceptability.sentence(rng, False, True), say(deed, words, present=True, negated=rng.random() < 0.2)
 
 
-KINDS_OF_DOCUMENT = ((restatement, 20), (pronoun, 12), (answer, 12), (verdict, 40), (category, 6), (correction, 4),
+KINDS_OF_DOCUMENT = ((restatement, 20), (pronoun, 12), (answer, 12), (verdict, 30), (doubt, 25), (category, 6), (correction, 4),
                      (judgement, 12), (present, 10))
 
 

@@ -41,9 +41,11 @@ def test_it_shows_settings_scores_curves_and_places(run, capsys):
     assert not set(text) & set(map(chr, range(32))) - {"\n"}
 
 
-def test_a_kept_record_has_no_curves_and_says_so(run, capsys):
-    show.main([str(run.path)])
-    assert "not here: metrics.jsonl stays in the run's folder" in capsys.readouterr().out
+def test_a_kept_record_shows_its_curves_from_the_points_in_it(tmp_path, make_record, capsys):
+    points = {"train/loss": [[1, 0.7], [2, 0.5], [3, 0.4]]}
+    record = write_record(make_record(curves={"file": "metrics.jsonl", "digest": "c", "points": points}), tmp_path / "kept.json")
+    show.main([str(record.path)])
+    assert "train/loss (3 points)" in capsys.readouterr().out
 
 
 def test_a_broken_line_of_the_curves_is_named(run):

@@ -33,6 +33,7 @@ def test_correlations_equal_scipy_with_ties_and_odd_scales(name, scale, shift):
     assert getattr(ours, name)(predicted.tolist(), true.tolist()) == pytest.approx(100 * expected, abs=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:A single label")
 @pytest.mark.parametrize("predicted", [[1, 1, 1], [0, 0, 0]])
 @pytest.mark.parametrize("true", [[1, 1, 1], [0, 0, 0], [1, 0, 1], [0, 0, 1]])
 def test_constant_classes_have_scikit_learns_value(predicted, true):

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import pytest
 import torch
 import yaml
@@ -238,7 +239,7 @@ GOOD = [{"id": 0, "prediction": 1}, {"id": 1, "prediction": 0}, {"id": 2, "predi
 
 
 @pytest.mark.parametrize(("predictions", "message"), [
-    (GOOD[:3], "^3 predictions for the 4 examples of validation of glue/mrpc: the first that lacks one is 3"),
+    (GOOD[:3], "^3 predictions for 4 examples of validation of glue/mrpc: the first that lacks one is 3"),
     ([*GOOD, {"id": 4, "prediction": 1}], "prediction 5: validation of glue/mrpc has no example 4: its ids are 0 to 3"),
     ([*GOOD, GOOD[0]], "prediction 5: a second prediction for example 0"),
     ([{"id": 0, "prediction": 2}, *GOOD[1:]], r"prediction 1: prediction 2 is out of range: glue/mrpc has 0 \(0\), 1"),
@@ -252,7 +253,7 @@ def test_predictions_must_be_one_for_each_example(predictions, message):
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("mrpc", "index\tprediction\n0\t1\n1\t0\n", r"p\.tsv: 2 predictions for the 4 examples"),
+    ("mrpc", "index\tprediction\n0\t1\n1\t0\n", r"p\.tsv: 2 predictions for 4 examples"),
     ("mrpc", "index\tprediction\n0\t1\n0\t0\n", r"p\.tsv, line 3: a second prediction for example 0"),
     ("mrpc", "index\tprediction\n9\t1\n", r"p\.tsv, line 2: validation of glue/mrpc has no example 9"),
     ("mrpc", "index\tprediction\n0\tyes\n", r"p\.tsv, line 2: prediction 'yes' is out of range"),
@@ -311,15 +312,20 @@ def test_the_hub_gives_the_rows_of_the_files(monkeypatch):
     assert asked == [("nyu-mll/glue", "mnli", "validation_matched"), ("nyu-mll/glue", "mnli", "validation_mismatched")]
 
 
-def test_a_hub_out_of_reach_is_said_with_what_would_do(monkeypatch, tmp_path):
+def test_a_hub_out_of_reach_is_said_with_what_would_do(monkeypatch):
     import huggingface_hub
 
     def unreachable():
         raise ConnectionError("no network")
     monkeypatch.setattr(huggingface_hub.utils, "get_session", unreachable)
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+
+    def load(*asked, **settings):
+        assert datasets.config.HF_HUB_OFFLINE
+        raise ConnectionError("Couldn't reach the hub")
+    monkeypatch.setattr(datasets, "load_dataset", load)
     with pytest.raises(UserError, match=r"nyu-mll/glue \(rte, train\) can't be had .* source=files data_dir=FOLDER"):
         make("rte", source="hub").examples("train")
+    assert not datasets.config.HF_HUB_OFFLINE
 
 
 @pytest.mark.slow

@@ -1,0 +1,102 @@
+"""What the generated tasks and documents promise: determinism, no leakage, exact and balanced labels, a closed vocabulary."""
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from functools import cache
+
+import pytest
+
+from repro import world
+from repro.errors import UserError
+from repro.world.glue import SPLITS, TASKS, normalised
+
+# bump world.version whenever one of these changes
+DIGESTS = {}
+
+
+@cache
+def rows(task: str, split: str) -> list[dict]:
+    return world.glue(task, split)
+
+
+@cache
+def text() -> list[tuple[str, str]]:
+    return world.documents(0, 20000)
+
+
+def sentences(task: str, split: str) -> set[str]:
+    return {normalised(row[key]) for row in rows(task, split) for key in ("sentence1", "sentence2") if row[key]}
+
+
+def digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_tasks_are_the_same_bytes_as_ever(task):
+    assert digest([rows(task, split) for split in SPLITS]) == DIGESTS[task]
+
+
+def test_documents_are_the_same_bytes_as_ever_and_grow_at_the_end():
+    assert digest(text()[:2000]) == DIGESTS["documents"]
+    assert world.documents(0, 50) == text()[:50]
+    assert world.documents(1, 50) != text()[:50]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_sizes_fields_and_balance(task):
+    assert len(rows(task, "test")) == 2000
+    assert 500 <= len(rows(task, "validation")) <= 1000
+    for split in SPLITS:
+        assert [row["id"] for row in rows(task, split)] == list(range(len(rows(task, split))))
+        labels = Counter(row["label"] for row in rows(task, split))
+        if task == "stsb":
+            assert min(labels) == 0.0
+            assert max(labels) == 5.0
+        else:
+            classes = 3 if task == "mnli" else 2
+            assert set(labels) == set(range(classes))
+            assert min(labels.values()) > 0.85 * len(rows(task, split)) / classes
+    single = task in ("sst2", "cola")
+    assert all((row["sentence2"] is None) == single for row in rows(task, "test"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_test_sentence_occurs_in_any_train_split_or_in_the_documents(task):
+    others = set().union(*(sentences(other, split) for other in TASKS for split in ("train", "validation")))
+    others |= {normalised(segment) for document in text() for segment in document}
+    assert not sentences(task, "test") & others
+
+
+def test_validation_pairs_are_not_in_train():
+    for task in TASKS:
+        pairs = {(row["sentence1"], row["sentence2"]) for row in rows(task, "train")}
+        assert not any((row["sentence1"], row["sentence2"]) in pairs for row in rows(task, "validation"))
+
+
+def test_vocabulary_is_closed_and_has_no_idle_word():
+    vocabulary = world.vocabulary()
+    assert len(vocabulary) >= 2000
+    assert vocabulary == sorted(set(vocabulary))
+    assert all(word == word.lower() for word in vocabulary)
+    said = {word for document in text() for segment in document for word in segment.split()}
+    for task in TASKS:
+        for split in SPLITS:
+            said |= {word for row in rows(task, split) for key in ("sentence1", "sentence2")
+                     for word in (row[key] or "").split()}
+    assert said == set(vocabulary)
+
+
+def test_unknown_tasks_and_splits_are_named_with_a_mend():
+    with pytest.raises(UserError, match="did you mean mrpc"):
+        world.glue("mrpcc", "train")
+    with pytest.raises(UserError, match="did you mean test"):
+        world.glue("mrpc", "tset")
+
+
+def test_a_generator_that_repeats_itself_stops(monkeypatch):
+    monkeypatch.setitem(TASKS, "sst2", lambda rng, held_out: ("the same", None, 1))
+    with pytest.raises(RuntimeError, match="too few"):
+        world.glue("sst2", "test")
