@@ -1,4 +1,5 @@
 """`python -m repro`: a verb (a file of repro/cli), or a run."""
+
 from __future__ import annotations
 
 import ast
@@ -49,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def verbs() -> dict[str, str]:
     """Returns the verbs with their help lines, without importing them."""
     files = [file for file in sorted(CLI.glob("*.py")) if file.stem not in ("__init__", "run")]
-    return {file.stem: (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").splitlines()[0] for file in files}
+    return {
+        file.stem: (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").splitlines()[0]
+        for file in files
+    }
 
 
 def _dispatch(words: list[str]) -> int:
@@ -69,13 +73,25 @@ def _overview() -> str:
     """Returns the help: what can be named on the command line."""
     from repro.runs.expand import options, suites
 
-    lines = ["repro: does what this paper says hold when I run it?", "",
-             "  python -m repro paper=lora task=glue              a paper on a suite: trains, scores, records, compares",
-             "  python -m repro -m paper=lora,finetune task=glue seed=0,1,2      a sweep",
-             "  python -m repro VERB ...                          what to do with runs and records", "",
-             "flags    --dry-run  --quiet  --debug  -m    (keys: rerun=true, fast_dev_run=true, jobs=N, threads=N, runs_dir=..., ...)"]
-    sections = {"verbs": verbs(), "papers": options("paper"), "suites": dict.fromkeys(suites(), ""), "tasks": options("task"),
-                "models": options("model"), "networks": options("network"), "scales": options("scale")}
+    lines = [
+        "repro: does what this paper says hold when I run it?",
+        "",
+        "  python -m repro paper=lora task=glue              a paper on a suite: trains, scores, records, compares",
+        "  python -m repro -m paper=lora,finetune task=glue seed=0,1,2      a sweep",
+        "  python -m repro VERB ...                          what to do with runs and records",
+        "",
+        "flags  --dry-run  --quiet  --debug  -m",
+        "keys   rerun=true  fast_dev_run=true  jobs=N  threads=N  runs_dir=FOLDER  data_dir=FOLDER  weights_dir=FOLDER",
+    ]
+    sections = {
+        "verbs": verbs(),
+        "papers": options("paper"),
+        "suites": dict.fromkeys(suites(), ""),
+        "tasks": options("task"),
+        "models": options("model"),
+        "networks": options("network"),
+        "scales": options("scale"),
+    }
     for title, names in sections.items():
         lines += ["", title] + [f"  {name:<24}{line}".rstrip() for name, line in names.items()]
     return "\n".join(lines)

@@ -1,4 +1,5 @@
 """What a user is told when something is wrong that the user can mend."""
+
 from __future__ import annotations
 
 import difflib

@@ -1,4 +1,5 @@
 """Where things lie: what ships with the project, and the folders that a user can move."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -33,7 +34,9 @@ class Places:
     @classmethod
     def default(cls) -> Places:
         """The places of a command that has no configuration, such as a verb."""
-        return cls(**{name: Path(os.environ.get(f"REPRO_{name.upper()}") or _default(name)).expanduser() for name in NAMES})
+        return cls(
+            **{name: Path(os.environ.get(f"REPRO_{name.upper()}") or _default(name)).expanduser() for name in NAMES}
+        )
 
     def replaced(self, words: Iterable[str]) -> Places:
         """Returns these places with some replaced.
@@ -63,7 +66,7 @@ def _default(name: str) -> Path:
 
 
 def find_data(data_dir: Path, file: str) -> Path:
-    """Finds a data file under data_dir, with or without the first folder of its name (glue/MRPC/train.tsv, MRPC/train.tsv).
+    """Finds a data file under data_dir, with or without the first folder of its name (glue/RTE/dev.tsv, RTE/dev.tsv).
 
     Raises:
         UserError: there is no such file.
@@ -73,4 +76,7 @@ def find_data(data_dir: Path, file: str) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise UserError(f"{places[0]} is missing", "data/README.md says where each data set comes from; data_dir=FOLDER names where yours is")
+    raise UserError(
+        f"{places[0]} is missing",
+        "data/README.md says where each data set comes from; data_dir=FOLDER names where yours is",
+    )

@@ -1,4 +1,5 @@
 """Who may import whom (the table of rooms), and what must stay quick to start."""
+
 from __future__ import annotations
 
 import ast
@@ -9,22 +10,55 @@ from pathlib import Path
 import pytest
 
 CODE = Path(__file__).parents[1] / "repro"
-LIBRARIES = {"torch", "lightning", "transformers", "datasets", "torchmetrics", "tokenizers", "safetensors", "sacrebleu", "rouge_score",
-             "wandb", "hydra", "omegaconf", "scipy", "numpy", "matplotlib", "rich", "yaml", "peft", "sklearn"}
+LIBRARIES = {
+    "torch",
+    "lightning",
+    "transformers",
+    "datasets",
+    "torchmetrics",
+    "tokenizers",
+    "safetensors",
+    "sacrebleu",
+    "rouge_score",
+    "wandb",
+    "hydra",
+    "omegaconf",
+    "scipy",
+    "numpy",
+    "matplotlib",
+    "rich",
+    "yaml",
+    "peft",
+    "sklearn",
+}
 ROOMS = {
-    "errors": (set(), set()), "paths": ({"errors"}, set()), "energy": (set(), set()),
+    "errors": (set(), set()),
+    "paths": ({"errors"}, set()),
+    "energy": (set(), set()),
     "metrics": ({"errors", "metrics"}, {"numpy", "torchmetrics", "torch", "sacrebleu", "rouge_score", "scipy"}),
     "world": ({"errors", "world"}, {"numpy"}),
-    "models": ({"errors", "paths", "models", "decoding"}, {"torch", "transformers", "safetensors", "tokenizers", "numpy"}),
-    "decoding": ({"errors", "paths", "models", "decoding"}, {"torch", "transformers", "safetensors", "tokenizers", "numpy"}),
-    "tasks": ({"errors", "paths", "metrics", "world", "decoding", "tasks"},
-              {"torch", "lightning", "datasets", "tokenizers", "transformers", "numpy"}),
-    "papers": ({"errors", "energy", "models", "decoding", "tasks.base", "papers.base"},
-               {"torch", "lightning", "transformers", "safetensors", "numpy"}),
+    "models": (
+        {"errors", "paths", "models", "decoding"},
+        {"torch", "transformers", "safetensors", "tokenizers", "numpy"},
+    ),
+    "decoding": (
+        {"errors", "paths", "models", "decoding"},
+        {"torch", "transformers", "safetensors", "tokenizers", "numpy"},
+    ),
+    "tasks": (
+        {"errors", "paths", "metrics", "world", "decoding", "tasks"},
+        {"torch", "lightning", "datasets", "tokenizers", "transformers", "numpy"},
+    ),
+    "papers": (
+        {"errors", "energy", "models", "decoding", "tasks.base", "papers.base"},
+        {"torch", "lightning", "transformers", "safetensors", "numpy"},
+    ),
     "records": ({"errors", "paths", "records"}, set()),
     "ledger": ({"errors", "paths", "energy", "records", "ledger"}, {"numpy", "scipy", "matplotlib", "yaml", "rich"}),
-    "runs": ({"errors", "paths", "energy", "records", "runs", "tasks.base", "papers.base", "models.load"},
-             {"hydra", "omegaconf", "lightning", "wandb", "torch", "yaml", "rich", "numpy"}),
+    "runs": (
+        {"errors", "paths", "energy", "records", "runs", "tasks.base", "papers.base", "models.load"},
+        {"hydra", "omegaconf", "lightning", "wandb", "torch", "yaml", "rich", "numpy"},
+    ),
 }
 
 
@@ -78,9 +112,23 @@ def test_no_code_asks_which_paper_stage_or_task_it_is():
                 assert not (names & {"paper", "stage", "task"} and constants & known), f"{file}:{node.lineno}"
 
 
-@pytest.mark.parametrize("module", ["repro.__main__", "repro.runs.expand", "repro.runs.compose", "repro.runs.find", "repro.runs.launch",
-                                    "repro.records.store", "repro.ledger.tables", "repro.ledger.render", "repro.cli.run", "repro.cli.table"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "repro.__main__",
+        "repro.runs.expand",
+        "repro.runs.compose",
+        "repro.runs.find",
+        "repro.runs.launch",
+        "repro.records.store",
+        "repro.ledger.tables",
+        "repro.ledger.render",
+        "repro.cli.run",
+        "repro.cli.table",
+    ],
+)
 def test_what_answers_at_once_imports_no_torch(module):
-    script = f"import sys, {module}; print([name for name in ('torch', 'lightning', 'transformers', 'datasets') if name in sys.modules])"
+    heavy = ("torch", "lightning", "transformers", "datasets")
+    script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=CODE.parent, check=True)
     assert done.stdout.strip() == "[]"

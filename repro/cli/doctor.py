@@ -1,4 +1,5 @@
 """What is here: versions, devices, the precision and thread count that are fastest, data, weights, W&B."""
+
 from __future__ import annotations
 
 import argparse
@@ -13,7 +14,18 @@ from pathlib import Path
 from repro import paths
 from repro.paths import Places
 
-PACKAGES = ("torch", "lightning", "transformers", "tokenizers", "datasets", "torchmetrics", "hydra-core", "wandb", "scipy", "peft")
+PACKAGES = (
+    "torch",
+    "lightning",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "torchmetrics",
+    "hydra-core",
+    "wandb",
+    "scipy",
+    "peft",
+)
 SHAPE = (512, 768, 3072)
 
 
@@ -77,7 +89,11 @@ def _data(places: Places) -> None:
             there = all(_is_there(places.data_dir, one) for one in files.values())
             (found if there else lacking).append(name)
     _print("data", f"found {', '.join(found) or 'none'}; not found {', '.join(lacking) or 'none'} (data/README.md)")
-    weights = sorted(file.parent.name for file in places.weights_dir.glob("*/config.json")) if places.weights_dir.is_dir() else []
+    weights = (
+        sorted(file.parent.name for file in places.weights_dir.glob("*/config.json"))
+        if places.weights_dir.is_dir()
+        else []
+    )
     _print("weights", ", ".join(weights) or "none found")
     _print("shipped", ", ".join(sorted(file.parent.name for file in paths.TINY.glob("*/config.json"))) or "none")
 
@@ -102,24 +118,37 @@ def _devices() -> None:
     for device in names:
         speed = {}
         for precision, kind in (("32-true", torch.float32), ("bf16-true", torch.bfloat16)):
-            left, right = torch.randn(rows, inner, device=device, dtype=kind), torch.randn(inner, columns, device=device, dtype=kind)
+            left, right = (
+                torch.randn(rows, inner, device=device, dtype=kind),
+                torch.randn(inner, columns, device=device, dtype=kind),
+            )
             speed[precision] = 2 * rows * inner * columns / _seconds(lambda: left @ right, device) / 1e9  # noqa: B023
         best = max(speed, key=speed.get)
-        _print(device, "  ".join(f"{name} {value:,.0f} GFLOP/s" for name, value in speed.items()) + f"  fastest: trainer.precision={best}")
+        _print(
+            device,
+            "  ".join(f"{name} {value:,.0f} GFLOP/s" for name, value in speed.items())
+            + f"  fastest: trainer.precision={best}",
+        )
     step = _training_step()
     times = {}
     for threads in sorted({1, 2, cores // 2 or 1, cores}):
         torch.set_num_threads(threads)
         times[threads] = _seconds(step, "cpu") * 1000
     best = min(times, key=times.get)
-    _print("threads", "  ".join(f"{name}: {value:.0f} ms" for name, value in times.items()) + f" a step of the tiny encoder  fastest: threads={best}")
+    _print(
+        "threads",
+        "  ".join(f"{name}: {value:.0f} ms" for name, value in times.items())
+        + f" a step of the tiny encoder  fastest: threads={best}",
+    )
 
 
 def _training_step() -> Callable[[], None]:
     import torch
     from transformers import BertConfig, BertModel
 
-    network = BertModel(BertConfig(vocab_size=2048, hidden_size=128, num_hidden_layers=3, num_attention_heads=4, intermediate_size=512))
+    network = BertModel(
+        BertConfig(vocab_size=2048, hidden_size=128, num_hidden_layers=3, num_attention_heads=4, intermediate_size=512)
+    )
     tokens = torch.randint(5, 2048, (32, 24))
 
     def step() -> None:

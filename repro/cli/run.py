@@ -1,4 +1,5 @@
 """Runs the cells that the overrides name, and ends with their table."""
+
 from __future__ import annotations
 
 import contextlib
@@ -35,7 +36,12 @@ def main(arguments: Sequence[str]) -> int:
     words = [word for word in arguments if word not in flags]
     hydra = [word for word in words if word.startswith("hydra")]
     expanded, notes = expand([word for word in words if word not in hydra], multirun=bool(flags & {"-m", "--multirun"}))
-    cells = list({one.folder: one for one in (cell(tuple(f"{key}={value}" for key, value in grid.items())) for grid in expanded)}.values())
+    cells = list(
+        {
+            one.folder: one
+            for one in (cell(tuple(f"{key}={value}" for key, value in grid.items())) for grid in expanded)
+        }.values()
+    )
     for note in notes:
         print(note)
     if "--dry-run" in flags:
@@ -52,19 +58,30 @@ def _plan(cells: Sequence[Cell]) -> int:
     minutes = 0.0
     for one in cells:
         done = recorded(one) is not None
-        spent = [record.measures["seconds"] for record in known
-                 if record.task == one.task and record.scale == one.config["scale"] and record.network == one.config["network"]["name"]
-                 and record.config["paper"]["_target_"] == one.config["paper"]["_target_"]]
+        spent = [
+            record.measures["seconds"]
+            for record in known
+            if record.task == one.task
+            and record.scale == one.config["scale"]
+            and record.network == one.config["network"]["name"]
+            and record.config["paper"]["_target_"] == one.config["paper"]["_target_"]
+        ]
         guess = sum(spent) / len(spent) / 60 if spent else None
         minutes += 0 if done else guess or 0
         state = "done" if done else "to run, minutes unknown" if guess is None else f"to run, about {guess:.1f} min"
         print(f"{one.title}  {one.identity}  {state}")
-        print(f"    recipe conf/recipe/{one.choices['recipe']}.yaml" + (f"  deviates in {', '.join(one.deviates)}" if one.deviates else ""))
+        print(
+            f"    recipe conf/recipe/{one.choices['recipe']}.yaml"
+            + (f"  deviates in {', '.join(one.deviates)}" if one.deviates else "")
+        )
         for name, other in one.inputs.items():
             print(f"    input {name}: {other.title}  {other.identity}  {'done' if recorded(other) else 'runs first'}")
         for name, place in one.given.items():
             print(f"    input {name}: {place}")
-    print(f"{len(cells)} cells, {sum(recorded(one) is not None for one in cells)} done, about {minutes:.1f} minutes one after the other")
+    print(
+        f"{len(cells)} cells, {sum(recorded(one) is not None for one in cells)} done, "
+        f"about {minutes:.1f} minutes one after the other"
+    )
     return 0
 
 
@@ -91,8 +108,15 @@ class _Sweep:
 
             self.total = len(missing) if trial else sum(map(len, waves(self.cells, rerun=rerun)))
             jobs = 1 if trial else self._jobs()
-            outcomes = run(missing, jobs=jobs, rerun=rerun or trial, show_bar=sys.stdout.isatty() and not self.quiet,
-                           report=self._report, watch=self._watch, hydra=self.hydra)
+            outcomes = run(
+                missing,
+                jobs=jobs,
+                rerun=rerun or trial,
+                show_bar=sys.stdout.isatty() and not self.quiet,
+                report=self._report,
+                watch=self._watch,
+                hydra=self.hydra,
+            )
         if not trial:
             self._table()
         broken = [one for one in outcomes if one.error]
@@ -120,8 +144,11 @@ class _Sweep:
         else:
             from repro.ledger.tables import shown_split
 
-            shown = record.scores.get(f"{shown_split(record)}-best") or record.scores.get(f"{shown_split(record)}-last", {})
-            what = f"{'  '.join(f'{name} {value:.1f}' for name, value in shown.items())}  {record.measures['seconds']:.0f} s"
+            shown = record.scores.get(f"{shown_split(record)}-best") or record.scores.get(
+                f"{shown_split(record)}-last", {}
+            )
+            scores = "  ".join(f"{name} {value:.1f}" for name, value in shown.items())
+            what = f"{scores}  {record.measures['seconds']:.0f} s"
         print(f"[{self.ended}/{self.total}] {one.title}  {what}", flush=True)
 
     def _watch(self, cells: list[Cell]) -> contextlib.AbstractContextManager:

@@ -1,4 +1,5 @@
 """scores anybody's predictions: a task's own file form, or the lines that a run saved"""
+
 from __future__ import annotations
 
 import argparse
@@ -18,8 +19,18 @@ def main(arguments: list[str]) -> int:
     if options.json:
         import json
 
-        print(json.dumps({"task": options.task, "split": options.split, "source": examples.source,
-                          "digest": examples.digest, "examples": len(examples.rows), "scores": scores}))
+        print(
+            json.dumps(
+                {
+                    "task": options.task,
+                    "split": options.split,
+                    "source": examples.source,
+                    "digest": examples.digest,
+                    "examples": len(examples.rows),
+                    "scores": scores,
+                }
+            )
+        )
         return 0
     print(f"{options.task} {options.split} ({examples.source})")
     for name, value in scores.items():
@@ -56,8 +67,13 @@ def _task(name: str, scale: str, data_dir: str | None, overrides: list[str]) -> 
     words = dict(split(word) for word in overrides)
     scale, data_dir = words.pop("scale", scale), words.pop("data_dir", data_dir)
     settings: dict[str, Any] = {key: None if value == "???" else value for key, value in read(f"task/{name}").items()}
-    config = OmegaConf.create({"source": read(f"scale/{scale}")["source"],
-                               "data_dir": str(data_dir or Places.default().data_dir), "task": settings})
+    config = OmegaConf.create(
+        {
+            "source": read(f"scale/{scale}")["source"],
+            "data_dir": str(data_dir or Places.default().data_dir),
+            "task": settings,
+        }
+    )
     known = ["source", "data_dir", "scale", *(f"task.{key}" for key in settings), *_files(settings)]
     for key, value in words.items():
         if key not in known:

@@ -1,4 +1,5 @@
 """Figures from records: the same bytes each time."""
+
 from __future__ import annotations
 
 import io
@@ -16,7 +17,9 @@ PANELS = 4
 """In a row."""
 
 
-def training_curves(plan: Mapping[str, Any], facts: Sequence[Fact], records: Sequence[Record], scale: str) -> str | None:
+def training_curves(
+    plan: Mapping[str, Any], facts: Sequence[Fact], records: Sequence[Record], scale: str
+) -> str | None:
     """Draws the validation score against the step: a panel a task, a line a method, a thin line each seed.
 
     Args:
@@ -29,17 +32,23 @@ def training_curves(plan: Mapping[str, Any], facts: Sequence[Fact], records: Seq
         the figure as SVG; None where no record of that scale has a curve.
     """
     lines = {row["label"]: row["condition"] for row in plan["rows"] if "condition" in row}
-    drawn = {column: {label: _curves(records, scale, condition, place) for label, condition in lines.items()}
-             for column, place in columns_of(facts).items()}
+    drawn = {
+        column: {label: _curves(records, scale, condition, place) for label, condition in lines.items()}
+        for column, place in columns_of(facts).items()
+    }
     drawn = {column: found for column, found in drawn.items() if any(found.values())}
     return _draw(drawn, columns_of(facts), list(lines)) if drawn else None
 
 
-def _curves(records: Sequence[Record], scale: str, condition: Mapping[str, Any], place: Column) -> list[list[list[float]]]:
+def _curves(
+    records: Sequence[Record], scale: str, condition: Mapping[str, Any], place: Column
+) -> list[list[list[float]]]:
     """Returns the curves of a task's main metric, one a seed."""
     task, metric = place
-    fitting = sorted((one for one in records if one.scale == scale and one.task == task and matches(one, condition)),
-                     key=lambda one: (one.network, one.seed, one.identity))
+    fitting = sorted(
+        (one for one in records if one.scale == scale and one.task == task and matches(one, condition)),
+        key=lambda one: (one.network, one.seed, one.identity),
+    )
     points = [(one.curves or {}).get("points", {}).get(f"validation/{metric}") for one in fitting]
     return [one for one in points if one]
 
@@ -57,12 +66,15 @@ def _draw(drawn: Mapping[str, Mapping[str, list]], columns: Mapping[str, Column]
     handles: dict[str, Any] = {}
     for panel, (column, found) in zip(panels, drawn.items(), strict=False):
         for label, curves in found.items():
-            look = {"color": COLOURS[labels.index(label) % len(COLOURS)], "linestyle": STYLES[labels.index(label) % len(STYLES)]}
+            look = {
+                "color": COLOURS[labels.index(label) % len(COLOURS)],
+                "linestyle": STYLES[labels.index(label) % len(STYLES)],
+            }
             for points in curves:
                 panel.plot(*zip(*points, strict=True), linewidth=0.5, alpha=0.4, **look)
             if curves and len({tuple(step for step, _ in points) for points in curves}) == 1:
                 mean = [sum(value for _, value in seeds) / len(seeds) for seeds in zip(*curves, strict=True)]
-                handles[label], = panel.plot([step for step, _ in curves[0]], mean, linewidth=1.6, **look)
+                (handles[label],) = panel.plot([step for step, _ in curves[0]], mean, linewidth=1.6, **look)
         panel.set_title(f"{column}, validation {columns[column][1]}", fontsize=8)
         panel.set_xlabel("step")
         panel.grid(alpha=0.25, linewidth=0.4)

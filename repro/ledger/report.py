@@ -74,7 +74,7 @@ def markdown_report(
 
 
 def write_report(paper: str, records: Sequence[Record], places: Places, introduction: str) -> list[tuple[Path, bool]]:
-    """Writes results_dir/PAPER/README.md with its figures, and the tables between their markers in the README.md beside results_dir.
+    """Writes results_dir/PAPER/README.md with its figures, and the marked tables in the README.md beside results_dir.
 
     Returns:
         the files, each with whether its content changed.

@@ -3,6 +3,7 @@
 The linear models minimise scikit-learn's objectives (LogisticRegression with C=1, Ridge with alpha=1: the intercept is
 not penalised) by L-BFGS on sparse features.
 """
+
 from __future__ import annotations
 
 import re
@@ -150,6 +151,7 @@ def ridge(features: sparse.csr_array, labels: np.ndarray, *, strength: float) ->
     Returns:
         weights (columns,) and bias
     """
+
     def loss(outputs: np.ndarray) -> tuple[float, np.ndarray]:
         errors = outputs - labels[:, None]
         return 0.5 * float((errors**2).sum()), errors
@@ -158,8 +160,9 @@ def ridge(features: sparse.csr_array, labels: np.ndarray, *, strength: float) ->
     return weights[:, 0], float(bias[0])
 
 
-def _minimised(features: sparse.csr_array, outputs: int,
-               loss: Callable[[np.ndarray], tuple[float, np.ndarray]], penalty: float) -> tuple[np.ndarray, np.ndarray]:
+def _minimised(
+    features: sparse.csr_array, outputs: int, loss: Callable[[np.ndarray], tuple[float, np.ndarray]], penalty: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Minimises loss(features @ W + b) + penalty/2 |W|^2 over W and b; loss returns its value and gradient."""
     columns = features.shape[1]
     transposed = features.T.tocsr()

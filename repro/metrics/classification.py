@@ -7,6 +7,7 @@ Degenerate input has a defined value, the one that scikit-learn's users expect: 
 the references are all of one class (also when they agree), F1 is 0 when class 1 is neither predicted nor present,
 Pearson and Spearman are 0 when either side is constant.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence

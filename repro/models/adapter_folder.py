@@ -5,6 +5,7 @@ matrix, the plain name for a module trained in full.
 
 Source: huggingface/peft, docs/source/developer_guides/checkpoint.md.
 """
+
 from __future__ import annotations
 
 import json

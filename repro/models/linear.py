@@ -1,4 +1,5 @@
 """The two forms of a linear map in transformers: nn.Linear, weight (out, in), and GPT-2's Conv1D, weight (in, out)."""
+
 from __future__ import annotations
 
 from torch import Tensor, nn

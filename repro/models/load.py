@@ -3,6 +3,7 @@
 A folder is in the plain transformers form: config.json, model.safetensors and the tokenizer's files. Only safetensors
 are read, never a pickle. What the checkpoint lacks may be the head alone, which is new for each task.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,20 +25,30 @@ ARCHITECTURES = {
     "causal-lm": transformers.AutoModelForCausalLM,
 }
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-                   "vocab.txt", "vocab.json", "merges.txt", "spm.model", "sentencepiece.bpe.model")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spm.model",
+    "sentencepiece.bpe.model",
+)
 _OPTIONAL_SETTINGS = ("cls_dropout",)  # read by DeBERTa's classifier, though its configuration does not declare it
 
 
 def load_network(
-    folder: Path | str, *, architecture: str, weights: str = "pretrained", **config: object
+    folder: Path | str, *, architecture: str, weights: str = "pretrained", attention: str = "sdpa", **config: object
 ) -> PreTrainedModel:
-    """Builds a network in float32 with scaled-dot-product attention.
+    """Builds a network in float32.
 
     Args:
         folder: a folder in the transformers form, or the name of a model on the hub.
         architecture: a key of ARCHITECTURES.
         weights: "pretrained", or "random" to build from the folder's configuration alone, with torch's generator.
+        attention: transformers' implementation: "sdpa", or "eager", which trains faster in bfloat16 on a CPU.
         config: settings that replace those of its config.json (num_labels, problem_type, hidden_dropout_prob, ...).
     Raises:
         UserError: something is missing, unreadable, of the wrong shape, or no setting of this network.
@@ -53,8 +64,8 @@ def load_network(
     with _quiet():
         settings = _configuration(name, local, config)
         if weights == "random":
-            return ARCHITECTURES[architecture].from_config(settings, dtype=torch.float32, attn_implementation="sdpa")
-        network, report = _pretrained(name, local, architecture, settings)
+            return ARCHITECTURES[architecture].from_config(settings, dtype=torch.float32, attn_implementation=attention)
+        network, report = _pretrained(name, local, architecture, settings, attention)
     _check_report(network, report, name)
     return network
 
@@ -73,8 +84,11 @@ def head_modules(network: PreTrainedModel) -> list[str]:
     if body is None:
         return []
     old = {id(parameter) for parameter in body.parameters()}
-    names = [name for name, child in network.named_children()
-             if name != prefix and any(id(parameter) not in old for parameter in child.parameters())]
+    names = [
+        name
+        for name, child in network.named_children()
+        if name != prefix and any(id(parameter) not in old for parameter in child.parameters())
+    ]
     return [f"{prefix}.pooler", *names] if getattr(body, "pooler", None) is not None else names
 
 
@@ -92,11 +106,13 @@ def make_folder(settings: Mapping, vocabulary: Sequence[str], folder: Path) -> P
     settings = dict(settings)
     model_type = settings.pop("model_type", None)
     if model_type not in transformers.CONFIG_MAPPING:
-        raise UserError(f"network.settings.model_type is {model_type!r}",
-                        did_you_mean(str(model_type), ("bert", "roberta", "gpt2")))
+        raise UserError(
+            f"network.settings.model_type is {model_type!r}", did_you_mean(str(model_type), ("bert", "roberta", "gpt2"))
+        )
     tokens = [*SPECIAL_TOKENS, *(word for word in dict.fromkeys(vocabulary) if word not in SPECIAL_TOKENS)]
     configuration = transformers.AutoConfig.for_model(
-        model_type, **{"pad_token_id": tokens.index("[PAD]"), **settings, "vocab_size": len(tokens)})
+        model_type, **{"pad_token_id": tokens.index("[PAD]"), **settings, "vocab_size": len(tokens)}
+    )
     configuration.architectures = list(settings.get("architectures") or []) or None
     length = getattr(configuration, "max_position_embeddings", None)
     if model_type == "roberta":
@@ -144,15 +160,23 @@ def _word_level(tokens: Sequence[str], length: int | None) -> PreTrainedTokenize
     tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     punctuation = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
-    whole = all(len(punctuation.pre_tokenize_str(word)) == 1 for word in tokens[len(SPECIAL_TOKENS):])
+    whole = all(len(punctuation.pre_tokenize_str(word)) == 1 for word in tokens[len(SPECIAL_TOKENS) :])
     tokenizer.pre_tokenizer = punctuation if whole else pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", numbers["[CLS]"]), ("[SEP]", numbers["[SEP]"])])
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", numbers["[CLS]"]), ("[SEP]", numbers["[SEP]"])],
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
-        mask_token="[MASK]", model_max_length=length or 512,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=length or 512,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
 
 
 def _is_folder(name: str) -> bool:
@@ -168,9 +192,12 @@ def _check_folder(folder: Path, weights: str) -> None:
         raise UserError(f"{folder}/config.json is missing", mend)
     stored = any((folder / f"model.safetensors{end}").is_file() for end in ("", ".index.json"))
     if weights == "pretrained" and not stored:
-        raise UserError(f"{folder}/model.safetensors is missing",
-                        "pickled weights (pytorch_model.bin) are never read: convert them to safetensors" if
-                        (folder / "pytorch_model.bin").is_file() else mend)
+        raise UserError(
+            f"{folder}/model.safetensors is missing",
+            "pickled weights (pytorch_model.bin) are never read: convert them to safetensors"
+            if (folder / "pytorch_model.bin").is_file()
+            else mend,
+        )
 
 
 def _configuration(name: str, local: bool, changes: Mapping[str, object]) -> PretrainedConfig:
@@ -180,8 +207,10 @@ def _configuration(name: str, local: bool, changes: Mapping[str, object]) -> Pre
         raise _unreadable(name, local, "config.json", error) from error
     for key, value in changes.items():
         if not hasattr(configuration, key) and key not in _OPTIONAL_SETTINGS:
-            raise UserError(f"{key} is no setting of the network {name} ({configuration.model_type})",
-                            did_you_mean(key, configuration.to_dict()))
+            raise UserError(
+                f"{key} is no setting of the network {name} ({configuration.model_type})",
+                did_you_mean(key, configuration.to_dict()),
+            )
         setattr(configuration, key, value)
     return configuration
 
@@ -204,11 +233,20 @@ def _on_hub(name: str) -> bool:
     return True
 
 
-def _pretrained(name: str, local: bool, architecture: str, settings: PretrainedConfig) -> tuple[PreTrainedModel, dict]:
+def _pretrained(
+    name: str, local: bool, architecture: str, settings: PretrainedConfig, attention: str
+) -> tuple[PreTrainedModel, dict]:
     try:
         return ARCHITECTURES[architecture].from_pretrained(
-            name, config=settings, dtype=torch.float32, attn_implementation="sdpa", use_safetensors=True,
-            output_loading_info=True, ignore_mismatched_sizes=True, local_files_only=local or not _on_hub(name))
+            name,
+            config=settings,
+            dtype=torch.float32,
+            attn_implementation=attention,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            local_files_only=local or not _on_hub(name),
+        )
     except (OSError, SafetensorError) as error:
         raise _unreadable(name, local, "model.safetensors", error) from error
 
@@ -220,7 +258,8 @@ def _unreadable(name: str, local: bool, file: str, error: Exception) -> UserErro
     return UserError(
         f"the network {name} is no folder here, not in the hub's cache, and cannot be had from the hub ({reason})",
         "put its folder (config.json, model.safetensors, tokenizer) under weights_dir and say network=hf "
-        f"network.path=FOLDER, or download it where the hub can be reached (hf download {name})")
+        f"network.path=FOLDER, or download it where the hub can be reached (hf download {name})",
+    )
 
 
 def _check_report(network: PreTrainedModel, report: Mapping, name: str) -> None:
@@ -229,12 +268,16 @@ def _check_report(network: PreTrainedModel, report: Mapping, name: str) -> None:
     file = Path(name) / "model.safetensors"
     for tensor, stored, wanted in sorted(report["mismatched_keys"]):
         if not tensor.startswith(new):
-            raise UserError(f"{file}: {tensor} has the shape {tuple(stored)}, the configuration wants {tuple(wanted)}",
-                            "weights and config.json must be of one network")
+            raise UserError(
+                f"{file}: {tensor} has the shape {tuple(stored)}, the configuration wants {tuple(wanted)}",
+                "weights and config.json must be of one network",
+            )
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(new))
     if missing:
-        raise UserError(f"{file} lacks {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
-                        f"only the head may be new; are these weights of a {type(network.base_model).__name__}?")
+        raise UserError(
+            f"{file} lacks {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
+            f"only the head may be new; are these weights of a {type(network.base_model).__name__}?",
+        )
 
 
 @contextmanager
@@ -254,5 +297,7 @@ def _quiet() -> Iterator[None]:
 
 def shape_error(file: Path, tensor: str, stored: torch.Tensor, wanted: nn.Parameter) -> UserError:
     """Says that a stored tensor does not fit where it belongs."""
-    return UserError(f"{file}: {tensor} has the shape {tuple(stored.shape)}, this run wants {tuple(wanted.shape)}",
-                     "start from a product of the same network and settings")
+    return UserError(
+        f"{file}: {tensor} has the shape {tuple(stored.shape)}, this run wants {tuple(wanted.shape)}",
+        "start from a product of the same network and settings",
+    )

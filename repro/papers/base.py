@@ -5,6 +5,7 @@
 - A step is one step of the optimiser, whatever the accumulation; `safe_point` is true at its boundaries.
 - Checkpoints hold what learns, and nothing of what is frozen.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -43,8 +44,15 @@ class Paper(LightningModule):
 
     version = 1
 
-    def __init__(self, *, task: Any, load: Callable[[], dict[str, nn.Module]], inputs: Mapping[str, Path],
-                 optim: Mapping[str, Any], seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        task: Any,
+        load: Callable[[], dict[str, nn.Module]],
+        inputs: Mapping[str, Path],
+        optim: Mapping[str, Any],
+        seed: int,
+    ) -> None:
         super().__init__()
         self.task, self.load, self.seed = task, load, int(seed)
         self.inputs = {name: Path(folder) for name, folder in inputs.items() if folder is not None}
@@ -147,7 +155,8 @@ class Paper(LightningModule):
         # Lightning clips no gradients of a fused step in mixed precision.
         fused = devices <= {"cpu", "cuda"} and not self.trainer.precision.endswith("-mixed")
         optimizer = torch.optim.AdamW(
-            groups, lr=optim["lr"], betas=tuple(optim["betas"]), eps=optim["eps"], fused=fused)
+            groups, lr=optim["lr"], betas=tuple(optim["betas"]), eps=optim["eps"], fused=fused
+        )
         total = self.trainer.estimated_stepping_batches
         if not math.isfinite(total):
             raise UserError("the training has no end", "set trainer.max_epochs or trainer.max_steps")
@@ -157,8 +166,12 @@ class Paper(LightningModule):
         factor = partial(schedule_factor, schedule=optim["schedule"], warmup=warmup, total=total)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
 
-    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None,
-                                    gradient_clip_algorithm: str | None = None) -> None:
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
         if self.optim.get("clip"):
             self.clip_gradients(optimizer, gradient_clip_val=self.optim["clip"], gradient_clip_algorithm="norm")
 
@@ -193,8 +206,11 @@ class Paper(LightningModule):
     # Checkpoints.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        frozen = {f"network.{name}" for name, parameter in self.network.named_parameters(remove_duplicate=False)
-                  if not parameter.requires_grad}
+        frozen = {
+            f"network.{name}"
+            for name, parameter in self.network.named_parameters(remove_duplicate=False)
+            if not parameter.requires_grad
+        }
         state = checkpoint.get("state_dict", {})
         checkpoint["state_dict"] = {name: value for name, value in state.items() if name not in frozen}
         checkpoint["counts"] = {"steps": self.steps, "batches": self.batches, "tokens": int(self.tokens)}
@@ -212,8 +228,12 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
     Source: transformers' Trainer, get_decay_parameter_names.
     """
-    normed = {id(parameter) for module in network.modules() if type(module).__name__.endswith("Norm")
-              for parameter in module.parameters(recurse=False)}
+    normed = {
+        id(parameter)
+        for module in network.modules()
+        if type(module).__name__.endswith("Norm")
+        for parameter in module.parameters(recurse=False)
+    }
     plain, decayed = [], []
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -247,8 +267,9 @@ def checked_optim(optim: Mapping[str, Any]) -> dict[str, Any]:
         if key not in optim:
             raise UserError(f"optim.{key} is missing", "the recipe gives it")
     if ("warmup_ratio" in optim) == ("warmup_steps" in optim):
-        raise UserError("the warm-up is given twice or not at all",
-                        "give one of optim.warmup_ratio and optim.warmup_steps")
+        raise UserError(
+            "the warm-up is given twice or not at all", "give one of optim.warmup_ratio and optim.warmup_steps"
+        )
     if optim["schedule"] not in SCHEDULES:
         raise UserError(f"optim.schedule is {optim['schedule']!r}", did_you_mean(str(optim["schedule"]), SCHEDULES))
     if not optim["lr"] > 0:
@@ -271,16 +292,21 @@ def copy_tensors(network: nn.Module, tensors: Mapping[str, Tensor], file: Path) 
     """
     parameters = dict(network.named_parameters(remove_duplicate=False))
     dropped = tuple(
-        f"{module}." for module in head_modules(network)
-        if any(name.startswith(f"{module}.") and (name not in parameters or parameters[name].shape != tensor.shape)
-               for name, tensor in tensors.items()))
+        f"{module}."
+        for module in head_modules(network)
+        if any(
+            name.startswith(f"{module}.") and (name not in parameters or parameters[name].shape != tensor.shape)
+            for name, tensor in tensors.items()
+        )
+    )
     with torch.no_grad():
         for name, tensor in tensors.items():
             if name.startswith(dropped):
                 continue
             if name not in parameters:
-                raise UserError(f"{file}: this network has no {name}",
-                                "start from a product of the same network and settings")
+                raise UserError(
+                    f"{file}: this network has no {name}", "start from a product of the same network and settings"
+                )
             if parameters[name].shape != tensor.shape:
                 raise shape_error(file, name, tensor, parameters[name])
             parameters[name].copy_(tensor)

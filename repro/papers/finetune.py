@@ -4,6 +4,7 @@ The product is a transformers checkpoint with the tokenizer beside it.
 
 **Differs from the text:** there is no text. The frozen body keeps its dropout in training, as a LoRA run's does.
 """
+
 from __future__ import annotations
 
 from pathlib import Path

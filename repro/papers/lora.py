@@ -19,6 +19,7 @@ Notable here:
 - Merging keeps W0 aside and puts it back when unmerged; subtracting (alpha / r) B A would leave rounding errors.
 - On GPT-2's fused c_attn the update covers query, key and value in one, as PEFT does; the text adapts W_q and W_v.
 """
+
 from __future__ import annotations
 
 import math
@@ -111,8 +112,17 @@ class LoRA(Paper):
 
     version = 1
 
-    def __init__(self, *, rank: int, alpha: float, dropout: float, targets: Sequence[str], init: str = "released",
-                 sigma: float = 0.02, **base: Any) -> None:
+    def __init__(
+        self,
+        *,
+        rank: int,
+        alpha: float,
+        dropout: float,
+        targets: Sequence[str],
+        init: str = "released",
+        sigma: float = 0.02,
+        **base: Any,
+    ) -> None:
         super().__init__(**base)
         if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
             raise UserError(f"paper.rank is {rank}", "a rank is a whole number from 1 up")
@@ -132,14 +142,18 @@ class LoRA(Paper):
     def adapt(self, networks: dict[str, nn.Module]) -> nn.Module:
         network = networks["network"].requires_grad_(False)
         heads = head_modules(network)
-        linear = {name: module for name, module in network.named_modules()
-                  if isinstance(module, LINEAR) and not _within(name, heads)}
+        linear = {
+            name: module
+            for name, module in network.named_modules()
+            if isinstance(module, LINEAR) and not _within(name, heads)
+        }
         for name in matching(self.targets, linear):
             W0 = linear[name]
             if self.rank > min(matrix(W0).shape):
                 d, k = matrix(W0).shape
-                raise UserError(f"paper.rank is {self.rank}, but {name} is a {d} x {k} matrix",
-                                f"the rank is at most {min(d, k)}")
+                raise UserError(
+                    f"paper.rank is {self.rank}, but {name} is a {d} x {k} matrix", f"the rank is at most {min(d, k)}"
+                )
             network.set_submodule(name, LowRank(W0, self.rank, self.alpha, self.dropout, self.init, self.sigma))
         for head in heads:
             network.get_submodule(head).requires_grad_(True)
@@ -185,9 +199,15 @@ class LoRA(Paper):
     def _peft_config(self, heads: list[str]) -> dict[str, Any]:
         base = getattr(self.network, "name_or_path", "")
         return {
-            "peft_type": "LORA", "task_type": task_type(self.network), "r": self.rank, "lora_alpha": self.alpha,
-            "lora_dropout": self.dropout, "bias": "none", "inference_mode": True,
-            "target_modules": self.targets, "modules_to_save": heads or None,
+            "peft_type": "LORA",
+            "task_type": task_type(self.network),
+            "r": self.rank,
+            "lora_alpha": self.alpha,
+            "lora_dropout": self.dropout,
+            "bias": "none",
+            "inference_mode": True,
+            "target_modules": self.targets,
+            "modules_to_save": heads or None,
             "fan_in_fan_out": any(is_transposed(module.W0) for _, module in self.adapted()),
             "init_lora_weights": True if self.init == "released" else "gaussian",
             "base_model_name_or_path": base if base and not Path(base).exists() else None,  # no machine's own paths
@@ -211,10 +231,27 @@ def matching(targets: Sequence[str], names: Sequence[str] | Mapping[str, nn.Modu
 
 
 # PEFT's settings that leave eq. 3 as it is, and those whose value must be the one given here.
-_HARMLESS = {"auto_mapping", "base_model_name_or_path", "ephemeral_gpu_offload", "exclude_modules", "fan_in_fan_out",
-             "inference_mode", "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout", "megatron_core",
-             "modules_to_save", "peft_version", "qalora_group_size", "r", "revision", "runtime_config",
-             "target_modules", "task_type"}
+_HARMLESS = {
+    "auto_mapping",
+    "base_model_name_or_path",
+    "ephemeral_gpu_offload",
+    "exclude_modules",
+    "fan_in_fan_out",
+    "inference_mode",
+    "layers_pattern",
+    "layers_to_transform",
+    "lora_alpha",
+    "lora_dropout",
+    "megatron_core",
+    "modules_to_save",
+    "peft_version",
+    "qalora_group_size",
+    "r",
+    "revision",
+    "runtime_config",
+    "target_modules",
+    "task_type",
+}
 _REQUIRED = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, False, "gaussian")}
 
 
@@ -233,8 +270,10 @@ def check_peft_config(config: Mapping[str, Any], file: Path, *, rank: int, alpha
             raise UserError(f"{file}: {key} is {value!r}", "this kind of adapter is not plain LoRA and cannot be read")
     for key, name, wanted in (("r", "paper.rank", rank), ("lora_alpha", "paper.alpha", alpha)):
         if config.get(key, 8) != wanted:  # 8 is PEFT's default for both
-            raise UserError(f"{file}: {key} is {config.get(key, 8)}, this run has {name}={wanted}",
-                            f"say {name}={config.get(key, 8)} or start from another adapter")
+            raise UserError(
+                f"{file}: {key} is {config.get(key, 8)}, this run has {name}={wanted}",
+                f"say {name}={config.get(key, 8)} or start from another adapter",
+            )
 
 
 def _within(name: str, modules: Sequence[str]) -> bool:

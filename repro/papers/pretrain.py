@@ -3,9 +3,14 @@
 The task masks words and gives the loss; every parameter learns. The product is a transformers checkpoint in half
 precision, with the tokenizer: it IS half precision, so that one that ships and one made again start equal runs.
 
-**Differs from the text:** `value_start: orthogonal` starts the value and output projections of every attention as
-transposes of one orthogonal matrix, so that attending copies from the first step on; `default` is BERT's own start.
+**Differs from the text:**
+- `value_start: orthogonal` starts the value and output projections of every attention as transposes of one orthogonal
+  matrix, so that attending copies from the first step on.
+- `match_start: S` starts its query and key projections as one orthogonal matrix times S, so that a word attends to words
+  like itself from the first step on; null starts them as BERT does.
+- What is masked, and in which order documents come, is the task's.
 """
+
 from __future__ import annotations
 
 import copy
@@ -25,23 +30,28 @@ class MaskedLM(Paper):
 
     Args:
         value_start: "default" or "orthogonal".
+        match_start: scale of the orthogonal query and key projections, or None.
         base: what every paper takes.
     Raises:
-        UserError: value_start is neither.
+        UserError: value_start is neither, or match_start no positive number.
     """
 
     version = 1
 
-    def __init__(self, *, value_start: str = "default", **base: Any) -> None:
+    def __init__(self, *, value_start: str, match_start: float | None, **base: Any) -> None:
         super().__init__(**base)
         if value_start not in ("default", "orthogonal"):
             raise UserError(f"paper.value_start is {value_start!r}", "say default or orthogonal")
-        self.value_start = value_start
+        if match_start is not None and not match_start > 0:
+            raise UserError(f"paper.match_start is {match_start}", "it is a positive number, or null")
+        self.value_start, self.match_start = value_start, match_start
 
     def adapt(self, networks: dict[str, nn.Module]) -> nn.Module:
         network = networks["network"].requires_grad_(True)
         if self.value_start == "orthogonal":
             start_copying(network)
+        if self.match_start is not None:
+            start_matching(network, self.match_start)
         return network
 
     def save_product(self, folder: Path) -> None:
@@ -54,15 +64,24 @@ class MaskedLM(Paper):
 
 @torch.no_grad()
 def start_copying(network: nn.Module) -> None:
-    """Starts W_O W_V of every BERT-shaped attention as the identity, through one random orthogonal matrix each.
-
-    Raises:
-        UserError: the network has no such attention.
-    """
-    attentions = [module for module in network.modules() if hasattr(module, "self") and hasattr(module.self, "value")]
-    if not attentions:
-        raise UserError("paper.value_start is orthogonal, but this network has no BERT-shaped attention",
-                        "say paper.value_start=default")
-    for attention in attentions:
+    """Starts W_O W_V of every BERT-shaped attention as the identity, through one random orthogonal matrix each."""
+    for attention in _attentions(network):
         nn.init.orthogonal_(attention.self.value.weight)
         attention.output.dense.weight.copy_(attention.self.value.weight.t())
+
+
+@torch.no_grad()
+def start_matching(network: nn.Module, scale: float) -> None:
+    """Starts W_Q = W_K of every BERT-shaped attention as one random orthogonal matrix each, times scale."""
+    for attention in _attentions(network):
+        nn.init.orthogonal_(attention.self.query.weight, gain=scale)
+        attention.self.key.weight.copy_(attention.self.query.weight)
+
+
+def _attentions(network: nn.Module) -> list[nn.Module]:
+    found = [module for module in network.modules() if hasattr(module, "self") and hasattr(module.self, "value")]
+    if not found:
+        raise UserError(
+            "this network has no BERT-shaped attention", "say paper.value_start=default paper.match_start=null"
+        )
+    return found

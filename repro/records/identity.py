@@ -1,4 +1,5 @@
 """What names a run: a hash of everything that can change its result, and of nothing else."""
+
 from __future__ import annotations
 
 import ast
@@ -17,8 +18,14 @@ LENGTH = 12
 _CODE = Path(paths.__file__).parent
 
 
-def configuration_identity(config: Mapping[str, Any], *, inputs: Mapping[str, str], given: Mapping[str, str],
-                           data: Mapping[str, str], network: str | None) -> str:
+def configuration_identity(
+    config: Mapping[str, Any],
+    *,
+    inputs: Mapping[str, str],
+    given: Mapping[str, str],
+    data: Mapping[str, str],
+    network: str | None,
+) -> str:
     """Names a run.
 
     Args:
@@ -65,8 +72,8 @@ def _named(value: Any, made_with: dict[str, int]) -> Any:
 def versions(target: str) -> dict[str, int]:
     """Returns the versions behind a class or function of ours, read from the source without importing it.
 
-    Counted are the class and its bases (``version = 1`` in the class), and every module of ours that their files import, as
-    far as it says ``version = ...``: metrics, decoders, the world.
+    Counted are the class and its bases (``version = 1`` in the class), and every module of ours that their files import,
+    as far as it says ``version = ...``: metrics, decoders, the world.
 
     Args:
         target: a dotted name, such as ``repro.tasks.glue.GLUE``; one of another package has no version here.
@@ -76,11 +83,17 @@ def versions(target: str) -> dict[str, int]:
     if tree is None:
         return {}
     found = _module_version(module)
-    imported = {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in ast.walk(tree)
-                if isinstance(node, ast.ImportFrom) and node.module for alias in node.names}
-    for other in [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module] + \
-            [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names] + \
-            list(imported.values()):
+    imported = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    for other in (
+        [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+        + [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        + list(imported.values())
+    ):
         found |= _module_version(other)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
@@ -100,8 +113,12 @@ def _module_version(module: str) -> dict[str, int]:
 
 def _version(body: list[ast.stmt]) -> int | None:
     for node in body:
-        names = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        if any(isinstance(one, ast.Name) and one.id == "version" for one in names) and isinstance(node.value, ast.Constant):
+        names = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if any(isinstance(one, ast.Name) and one.id == "version" for one in names) and isinstance(
+            node.value, ast.Constant
+        ):
             return node.value.value
     return None
 
@@ -115,7 +132,7 @@ def _source(module: str) -> ast.Module | None:
 
 
 def data_digests(task: Mapping[str, Any], cache_dir: Path) -> dict[str, str]:
-    """Returns the digest of each data file that a task reads, by split; a generated or hub data set has none before it is read.
+    """Returns the digest of each data file that a task reads, by split; what is generated or on the hub has none.
 
     Args:
         task: the task's configuration: ``source``, ``data_dir`` and ``files`` by split.
@@ -126,12 +143,15 @@ def data_digests(task: Mapping[str, Any], cache_dir: Path) -> dict[str, str]:
     """
     if task.get("source") != "files":
         return {}
-    return {split: file_digest(paths.find_data(Path(task["data_dir"]).expanduser(), file), cache_dir)
-            for split, file in (task.get("files") or {}).items() if file is not None}
+    return {
+        split: file_digest(paths.find_data(Path(task["data_dir"]).expanduser(), file), cache_dir)
+        for split, file in (task.get("files") or {}).items()
+        if file is not None
+    }
 
 
 def content_digest(place: str | Path | None, cache_dir: Path) -> str | None:
-    """Returns the digest of a folder's files (names and contents), the name itself where it is no folder, None for None."""
+    """Returns the digest of a folder's names and contents, the name itself where it is no folder, None for None."""
     if place is None:
         return None
     folder = Path(place).expanduser()

@@ -1,4 +1,5 @@
 """What a run says of itself while it trains: Lightning's bar, and a small file for whoever watches a sweep."""
+
 from __future__ import annotations
 
 import json
@@ -29,8 +30,16 @@ class Beat(Callback):
             return
         self.last = now
         loss = trainer.callback_metrics.get("train/loss")
-        self.file.write_text(json.dumps({"step": trainer.global_step, "steps": int(trainer.estimated_stepping_batches),
-                                         "loss": None if loss is None else round(float(loss), 4)}), encoding="utf-8")
+        self.file.write_text(
+            json.dumps(
+                {
+                    "step": trainer.global_step,
+                    "steps": int(trainer.estimated_stepping_batches),
+                    "loss": None if loss is None else round(float(loss), 4),
+                }
+            ),
+            encoding="utf-8",
+        )
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.file.unlink(missing_ok=True)

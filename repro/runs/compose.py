@@ -1,4 +1,5 @@
 """From single-valued overrides to a cell: one resolved configuration with its seed, its identity and its inputs."""
+
 from __future__ import annotations
 
 import functools
@@ -101,17 +102,31 @@ def cell(overrides: tuple[str, ...]) -> Cell:
             given[name] = Path(wanted).expanduser()
         elif wanted:
             inherited = {key: words[key] for key in INHERITED if key in words}
-            inputs[name] = cell(tuple(f"{key}={value}" for key, value in (dict(map(split, wanted)) | inherited).items()))
+            inputs[name] = cell(
+                tuple(f"{key}={value}" for key, value in (dict(map(split, wanted)) | inherited).items())
+            )
     for name, place in given.items():
         if not place.is_dir():
-            raise UserError(f"inputs.{name}={place} is no folder", "give the product folder of a run, or a list of overrides")
+            raise UserError(
+                f"inputs.{name}={place} is no folder", "give the product folder of a run, or a list of overrides"
+            )
     cache = Path(config["cache_dir"]).expanduser()
     identity = configuration_identity(
-        config, inputs={name: one.identity for name, one in inputs.items()},
+        config,
+        inputs={name: one.identity for name, one in inputs.items()},
         given={name: content_digest(place, cache) for name, place in given.items()},
-        data=data_digests(config["task"], cache), network=content_digest(config["network"].get("path"), cache))
-    return Cell(tuple(f"{key}={value}" for key, value in words.items()), config, choices, identity, inputs, given,
-                _deviations(words, config))
+        data=data_digests(config["task"], cache),
+        network=content_digest(config["network"].get("path"), cache),
+    )
+    return Cell(
+        tuple(f"{key}={value}" for key, value in words.items()),
+        config,
+        choices,
+        identity,
+        inputs,
+        given,
+        _deviations(words, config),
+    )
 
 
 def find_recipe(words: Mapping[str, str]) -> str:
@@ -156,10 +171,14 @@ def _resolved(config: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
         return OmegaConf.to_container(config, resolve=True)
     except InterpolationKeyError as error:
         key = str(error).split("'")[1]
-        raise UserError(f"conf/recipe/{choices['recipe']}.yaml has no {key}", f"add it for task={choices['task']}") from None
+        raise UserError(
+            f"conf/recipe/{choices['recipe']}.yaml has no {key}", f"add it for task={choices['task']}"
+        ) from None
     except OmegaConfBaseException as error:
         line = str(error).splitlines()
-        raise UserError(f"{getattr(error, 'full_key', None) or 'the configuration'} can't be resolved", line[0]) from None
+        raise UserError(
+            f"{getattr(error, 'full_key', None) or 'the configuration'} can't be resolved", line[0]
+        ) from None
 
 
 def _composition_trouble(error: Exception) -> tuple[str, str]:
@@ -178,15 +197,21 @@ def _check(config: Mapping[str, Any], choices: Mapping[str, str]) -> None:
     missing = [key for key, value in flat(config).items() if value == "???"]
     if "network.path" in missing or "network.name" in missing:
         names = ", ".join(name for name in options("network") if "/" not in name)
-        raise UserError(f"scale={choices['scale']} needs a network of yours",
-                        f"add network=NAME (there are {names}), or network=hf network.path=FOLDER")
+        raise UserError(
+            f"scale={choices['scale']} needs a network of yours",
+            f"add network=NAME (there are {names}), or network=hf network.path=FOLDER",
+        )
     if missing and choices["recipe"] == "none":
         suite = choices["task"].rpartition("/")[0]
         raise UserError(
-            f"no recipe for paper={choices['paper']} task={choices['task']} model={choices['model']} scale={choices['scale']}",
-            f"conf/recipe/{choices['paper']}/{suite}/{choices['model']}-{choices['scale']}.yaml would supply {', '.join(missing)}")
+            "no recipe for " + " ".join(f"{group}={choices[group]}" for group in ("paper", "task", "model", "scale")),
+            f"conf/recipe/{choices['paper']}/{suite}/{choices['model']}-{choices['scale']}.yaml would supply "
+            f"{', '.join(missing)}",
+        )
     if missing:
-        raise UserError(f"{', '.join(missing)} has no value", f"give it, or add it to conf/recipe/{choices['recipe']}.yaml")
+        raise UserError(
+            f"{', '.join(missing)} has no value", f"give it, or add it to conf/recipe/{choices['recipe']}.yaml"
+        )
     if not isinstance(config["seed"], int) or isinstance(config["seed"], bool):
         raise UserError(f"seed={config['seed']} is no integer", "give a whole number, such as seed=0")
 
@@ -197,6 +222,9 @@ def _deviations(words: Mapping[str, str], config: Mapping[str, Any]) -> tuple[st
     base, _ = _compose(tuple(f"{key}={value}" for key, value in (plain | {"recipe": find_recipe(plain)}).items()))
     outside = [key for key in config["outside_identity"] if key != "inputs"] + ["seed"]
     ours, theirs = flat(without(config, outside)), flat(without(base, outside))
-    differing = [key for key in sorted(ours.keys() | theirs.keys())
-                 if ours.get(key) != theirs.get(key) and theirs.get(key) != "???"]
+    differing = [
+        key
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key) and theirs.get(key) != "???"
+    ]
     return tuple(dict.fromkeys("network" if key.startswith("network.") else key for key in differing))

@@ -1,4 +1,5 @@
 """One cell, from its configuration to its record."""
+
 from __future__ import annotations
 
 import contextlib
@@ -25,10 +26,10 @@ from repro.models.load import load_network, make_folder
 from repro.records.identity import file_digest
 from repro.records.record import Record, write_record
 from repro.runs import measure
+from repro.runs.beat import Beat, bar
 from repro.runs.compose import Cell
 from repro.runs.find import product, recorded
 from repro.runs.loggers import JsonLines, thinned, wandb_logger, write_to_wandb
-from repro.runs.beat import Beat, bar
 
 if TYPE_CHECKING:
     from repro.papers.base import Paper
@@ -57,8 +58,11 @@ def execute(cell: Cell, *, show_bar: bool = False) -> Record | None:
         lightning.seed_everything(cell.seed, verbose=False)
         network = _network_folder(config["network"], inputs, folder)
         task: Task = instantiate(config["task"], folder=network, seed=cell.seed)
-        load = lambda: {"network": load_network(network, weights=config["network"]["weights"], **task.head)}  # noqa: E731
-        paper: Paper = instantiate(config["paper"], task=task, load=load, inputs=inputs, optim=config["optim"], seed=cell.seed)
+        settings = task.head | config["network"].get("config", {})
+        load = lambda: {"network": load_network(network, weights=config["network"]["weights"], **settings)}  # noqa: E731
+        paper: Paper = instantiate(
+            config["paper"], task=task, load=load, inputs=inputs, optim=config["optim"], seed=cell.seed
+        )
         best = BestEpoch(task.main_metric)
         trainer, streaming = _trainer(cell, folder, [best, Beat(folder), LearningRateMonitor("step"), *bar(show_bar)])
         trainer.fit(paper, datamodule=task)
@@ -73,7 +77,9 @@ def execute(cell: Cell, *, show_bar: bool = False) -> Record | None:
         final = _publish(folder, cell)
     with contextlib.suppress(Exception):  # a broken W&B never costs a result
         if config["logger"]["mode"] not in ("none", "disabled"):
-            logger = streaming or wandb_logger(config["logger"], folder=final, identity=cell.identity, title=cell.title, group=cell.paper)
+            logger = streaming or wandb_logger(
+                config["logger"], folder=final, identity=cell.identity, title=cell.title, group=cell.paper
+            )
             write_to_wandb(logger, folder=final, config=cell.config, scores=scores, with_curves=streaming is None)
     return record
 
@@ -133,7 +139,7 @@ def _set_threads(config: Mapping[str, Any]) -> None:
 
 
 def _network_folder(network: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path) -> Path | str:
-    """Returns where the network's weights and tokenizer lie: an input's product, a folder, a hub name, or a new folder."""
+    """Returns where weights and tokenizer lie: an input's product, a folder, a hub name, or a new folder."""
     if "settings" in network:
         return make_folder(network["settings"], instantiate(network["vocabulary"]), folder / "network")
     return inputs.get("network") or network["path"]
@@ -144,19 +150,30 @@ def _trainer(cell: Cell, folder: Path, callbacks: list[Callback]) -> tuple[light
     settings, config = cell.config["trainer"], cell.config
     streaming = None
     if config["logger"]["mode"] == "online" and not config["fast_dev_run"]:
-        streaming = wandb_logger(config["logger"], folder=folder, identity=cell.identity, title=cell.title, group=cell.paper)
+        streaming = wandb_logger(
+            config["logger"], folder=folder, identity=cell.identity, title=cell.title, group=cell.paper
+        )
     warnings.filterwarnings("ignore", module=r"lightning\.")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     trainer = instantiate(
-        settings, logger=[JsonLines(folder / "metrics.jsonl"), *([streaming] if streaming else [])], callbacks=callbacks,
-        enable_checkpointing=False, use_distributed_sampler=False, enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=str(folder),
-        enable_progress_bar=any("ProgressBar" in type(one).__name__ for one in callbacks), fast_dev_run=config["fast_dev_run"])
+        settings,
+        logger=[JsonLines(folder / "metrics.jsonl"), *([streaming] if streaming else [])],
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=str(folder),
+        enable_progress_bar=any("ProgressBar" in type(one).__name__ for one in callbacks),
+        fast_dev_run=config["fast_dev_run"],
+    )
     return trainer, streaming
 
 
-def _score_epochs(trainer: lightning.Trainer, paper: Paper, task: Task, best: BestEpoch,
-                  folder: Path) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+def _score_epochs(
+    trainer: lightning.Trainer, paper: Paper, task: Task, best: BestEpoch, folder: Path
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """Predicts each scored split with the last weights and with those of the best epoch, and scores the predictions.
 
     Returns:
@@ -179,24 +196,61 @@ def _score_epochs(trainer: lightning.Trainer, paper: Paper, task: Task, best: Be
     return scores, digests
 
 
-def _record(cell: Cell, folder: Path, task: Task, paper: Paper, trainer: lightning.Trainer, *, scores: Mapping[str, Any],
-            best: BestEpoch, seconds: Mapping[str, float], digests: Mapping[str, str]) -> Record:
+def _record(
+    cell: Cell,
+    folder: Path,
+    task: Task,
+    paper: Paper,
+    trainer: lightning.Trainer,
+    *,
+    scores: Mapping[str, Any],
+    best: BestEpoch,
+    seconds: Mapping[str, float],
+    digests: Mapping[str, str],
+) -> Record:
     device = trainer.strategy.root_device.type
     diverged = int(not all(torch.isfinite(one).all() for one in paper.trainable_state().values()))
     return Record(
-        identity=cell.identity, status="diverged" if diverged else "finished", paper=cell.paper.split("/")[0],
-        stage=cell.paper.partition("/")[2] or None, task=cell.task, model=cell.choices["model"], network=cell.config["network"]["name"],
-        scale=cell.config["scale"], seed=cell.seed, recipe=cell.choices["recipe"], config=cell.config,
-        deviates=list(cell.deviates), notes=list(cell.config["departs"]),
+        identity=cell.identity,
+        status="diverged" if diverged else "finished",
+        paper=cell.paper.split("/")[0],
+        stage=cell.paper.partition("/")[2] or None,
+        task=cell.task,
+        model=cell.choices["model"],
+        network=cell.config["network"]["name"],
+        scale=cell.config["scale"],
+        seed=cell.seed,
+        recipe=cell.choices["recipe"],
+        config=cell.config,
+        deviates=list(cell.deviates),
+        notes=list(cell.config["departs"]),
         inputs={name: {"identity": one.identity, "config": one.config} for name, one in cell.inputs.items()}
         | {name: {"path": place.name} for name, place in cell.given.items()},
-        scores=scores, best_epoch=best.epoch, baselines={split: task.baselines(split) for split in task.scored_splits()},
-        measures={**seconds, "steps": paper.steps, "tokens": int(paper.tokens), "peak_memory_bytes": measure.peak_memory(device),
-                  "trainable_parameters": paper.trainable_parameters(), "head_parameters": paper.head_parameters(),
-                  "total_parameters": paper.total_parameters()},
+        scores=scores,
+        best_epoch=best.epoch,
+        baselines={split: task.baselines(split) for split in task.scored_splits()},
+        measures={
+            **seconds,
+            "steps": paper.steps,
+            "tokens": int(paper.tokens),
+            "peak_memory_bytes": measure.peak_memory(device),
+            "trainable_parameters": paper.trainable_parameters(),
+            "head_parameters": paper.head_parameters(),
+            "total_parameters": paper.total_parameters(),
+        },
         diverged=diverged,
-        data={name: {"source": one.source, "digest": one.digest, "rows": len(one.dataset)} for name, one in task.splits.items()},
-        curves={"file": "metrics.jsonl", "digest": file_digest(folder / "metrics.jsonl", folder),
-                "points": thinned(folder / "metrics.jsonl")}, predictions=dict(digests),
-        versions=measure.versions(), hardware=measure.hardware(device), commit=measure.commit(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"))
+        data={
+            name: {"source": one.source, "digest": one.digest, "rows": len(one.dataset)}
+            for name, one in task.splits.items()
+        },
+        curves={
+            "file": "metrics.jsonl",
+            "digest": file_digest(folder / "metrics.jsonl", folder),
+            "points": thinned(folder / "metrics.jsonl"),
+        },
+        predictions=dict(digests),
+        versions=measure.versions(),
+        hardware=measure.hardware(device),
+        commit=measure.commit(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

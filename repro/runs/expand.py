@@ -1,4 +1,5 @@
 """The words of a command line, with suites and sweeps written out: one set of single-valued overrides for each cell."""
+
 from __future__ import annotations
 
 import functools
@@ -17,7 +18,9 @@ def options(group: str) -> dict[str, str]:
     """Returns the options of a configuration group, each with the line that describes it."""
     found = {}
     for file in sorted((paths.CONF / group).rglob("*.yaml")):
-        comments = [line[1:].strip() for line in file.read_text(encoding="utf-8").splitlines()[:3] if line.startswith("#")]
+        comments = [
+            line[1:].strip() for line in file.read_text(encoding="utf-8").splitlines()[:3] if line.startswith("#")
+        ]
         described = next((line for line in comments if not line.startswith("@package")), "")
         found[file.relative_to(paths.CONF / group).with_suffix("").as_posix()] = described
     return found
@@ -66,7 +69,9 @@ def split(word: str) -> tuple[str, str]:
     """Splits KEY=VALUE."""
     key, sign, value = word.partition("=")
     if not sign or not key:
-        raise UserError(f"{word!r} is no override", "write KEY=VALUE, such as paper=lora; `python -m repro --help` lists the verbs")
+        raise UserError(
+            f"{word!r} is no override", "write KEY=VALUE, such as paper=lora; `python -m repro --help` lists the verbs"
+        )
     return key, value
 
 
@@ -110,7 +115,7 @@ def _values(key: str, value: str, multirun: bool) -> list[str]:
 
 
 def _with_suite(grid: dict[str, str], notes: list[str], *, alone: bool) -> list[dict[str, str]]:
-    """Replaces a suite by those of its tasks that the paper lists; in a sweep drops a task that the paper does not list."""
+    """Replaces a suite by its tasks that the paper lists; in a sweep drops a task that the paper does not list."""
     choice = chosen(grid)
     paper, task = choice["paper"], choice["task"]
     listed = read(f"paper/{paper}").get("suites", {})

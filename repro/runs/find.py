@@ -1,4 +1,5 @@
 """Runs that are there already: in runs_dir, or shipped with the project."""
+
 from __future__ import annotations
 
 import functools
@@ -32,4 +33,7 @@ def _folder(cell: Cell) -> Path | None:
 @functools.cache
 def _shipped() -> dict[str, Path]:
     """Returns the folders of data/tiny by the identity of the run that made them."""
-    return {json.loads(file.read_text(encoding="utf-8"))["identity"]: file.parent for file in sorted(paths.TINY.glob("*/record.json"))}
+    return {
+        json.loads(file.read_text(encoding="utf-8"))["identity"]: file.parent
+        for file in sorted(paths.TINY.glob("*/record.json"))
+    }

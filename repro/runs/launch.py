@@ -1,4 +1,5 @@
 """Many cells: in the order of what they start from, as many at a time as there are cores, through a Hydra launcher."""
+
 from __future__ import annotations
 
 import contextlib
@@ -10,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from repro import paths
@@ -48,11 +48,21 @@ def waves(wanted: Sequence[Cell], *, rerun: bool = False) -> list[list[Cell]]:
 
     for one in wanted:
         place(one)
-    return [[found[name] for name in depth if depth[name] == level] for level in range(max(depth.values(), default=-1) + 1)]
+    return [
+        [found[name] for name in depth if depth[name] == level] for level in range(max(depth.values(), default=-1) + 1)
+    ]
 
 
-def run(wanted: Sequence[Cell], *, jobs: int, rerun: bool, show_bar: bool, report: Callable[[Outcome], None],
-        watch: Callable[[list[Cell]], contextlib.AbstractContextManager], hydra: Sequence[str] = ()) -> list[Outcome]:
+def run(
+    wanted: Sequence[Cell],
+    *,
+    jobs: int,
+    rerun: bool,
+    show_bar: bool,
+    report: Callable[[Outcome], None],
+    watch: Callable[[list[Cell]], contextlib.AbstractContextManager],
+    hydra: Sequence[str] = (),
+) -> list[Outcome]:
     """Runs cells and the inputs that they lack.
 
     Args:
@@ -101,7 +111,9 @@ def _here(one: Cell, show_bar: bool, report: Callable[[Outcome], None]) -> Outco
     return outcome
 
 
-def _elsewhere(ready: Sequence[Cell], jobs: int, hydra: Sequence[str], report: Callable[[Outcome], None]) -> list[Outcome]:
+def _elsewhere(
+    ready: Sequence[Cell], jobs: int, hydra: Sequence[str], report: Callable[[Outcome], None]
+) -> list[Outcome]:
     """Runs cells through Hydra's launcher, and reports each as soon as its record (or its failure) lies there."""
     from hydra._internal.callbacks import Callbacks
     from hydra._internal.hydra import Hydra
@@ -116,8 +128,12 @@ def _elsewhere(ready: Sequence[Cell], jobs: int, hydra: Sequence[str], report: C
     main = Hydra.create_main_hydra2(task_name="repro", config_search_path=create_config_search_path(str(paths.CONF)))
     number = [] if hydra else [f"hydra.launcher.n_jobs={jobs}"]
     runs_dir = f"hydra.sweep.dir={ready[0].places.runs_dir}"
-    config = main.compose_config(config_name="config", overrides=[*number, runs_dir, *hydra], run_mode=RunMode.MULTIRUN,
-                                 with_log_configuration=False)
+    config = main.compose_config(
+        config_name="config",
+        overrides=[*number, runs_dir, *hydra],
+        run_mode=RunMode.MULTIRUN,
+        with_log_configuration=False,
+    )
     context = HydraContext(config_loader=main.config_loader, callbacks=Callbacks(config))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=work, config=config)
     seen: dict[str, Outcome] = {}
@@ -140,8 +156,14 @@ def _elsewhere(ready: Sequence[Cell], jobs: int, hydra: Sequence[str], report: C
     _collect(ready, seen, began, report)
     for one, result in itertools.zip_longest(ready, returned):
         if one.identity not in seen:
-            what = result._return_value if result is not None and result.status == JobStatus.FAILED else "it left no record"
-            seen[one.identity] = Outcome(one, error=f"{type(what).__name__}: {what}" if isinstance(what, BaseException) else what)
+            what = (
+                result._return_value
+                if result is not None and result.status == JobStatus.FAILED
+                else "it left no record"
+            )
+            seen[one.identity] = Outcome(
+                one, error=f"{type(what).__name__}: {what}" if isinstance(what, BaseException) else what
+            )
             report(seen[one.identity])
     return [seen[one.identity] for one in ready]
 
@@ -170,7 +192,11 @@ def work(config: Any) -> None:
     one = cell(tuple(word for word in words if not word.startswith("hydra")))
     log = one.part.parent / f".{one.identity}.{LOG}"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+    with (
+        log.open("w", encoding="utf-8") as stream,
+        contextlib.redirect_stdout(stream),
+        contextlib.redirect_stderr(stream),
+    ):
         outcome = _here(one, False, lambda _: None)
     place = one.folder if outcome.record else one.part
     place.mkdir(parents=True, exist_ok=True)

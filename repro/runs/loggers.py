@@ -1,4 +1,5 @@
 """Where a run's curves go: metrics.jsonl always, W&B beside it."""
+
 from __future__ import annotations
 
 import json
@@ -44,8 +45,10 @@ class JsonLines(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        whole = {"step": step} | {key: int(value) if key == "epoch" else round(value, 6) if math.isfinite(value) else str(value)
-                                  for key, value in metrics.items()}
+        whole = {"step": step} | {
+            key: int(value) if key == "epoch" else round(value, 6) if math.isfinite(value) else str(value)
+            for key, value in metrics.items()
+        }
         self._stream.write(json.dumps(whole) + "\n")
         self._stream.flush()
 
@@ -73,7 +76,7 @@ def thinned(file: Path, most: int = 40) -> dict[str, list[list[float]]]:
     thin = {}
     for name, points in curves.items():
         size = math.ceil(len(points) / most)
-        groups = [points[start:start + size] for start in range(0, len(points), size)]
+        groups = [points[start : start + size] for start in range(0, len(points), size)]
         thin[name] = [[group[-1][0], round(sum(value for _, value in group) / len(group), 4)] for group in groups]
     return thin
 
@@ -92,13 +95,28 @@ def wandb_logger(settings: Mapping[str, Any], *, folder: Path, identity: str, ti
     logging.getLogger("wandb").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return WandbLogger(project=settings["project"], entity=settings["entity"], save_dir=str(folder), id=identity, name=title, settings=wandb.Settings(silent=True),
-                           group=group, offline=settings["mode"] != "online", log_model=False)
+        return WandbLogger(
+            project=settings["project"],
+            entity=settings["entity"],
+            save_dir=str(folder),
+            id=identity,
+            name=title,
+            settings=wandb.Settings(silent=True),
+            group=group,
+            offline=settings["mode"] != "online",
+            log_model=False,
+        )
 
 
-def write_to_wandb(logger: WandbLogger, *, folder: Path, config: Mapping[str, Any], scores: Mapping[str, Mapping[str, float]],
-                   with_curves: bool) -> None:
-    """Completes a run in W&B: configuration, curves (where they were not streamed), scores, and the record as a real file.
+def write_to_wandb(
+    logger: WandbLogger,
+    *,
+    folder: Path,
+    config: Mapping[str, Any],
+    scores: Mapping[str, Mapping[str, float]],
+    with_curves: bool,
+) -> None:
+    """Completes a run in W&B: configuration, curves (if not streamed), scores, and the record as a real file.
 
     Args:
         logger: the run's logger.
@@ -113,6 +131,8 @@ def write_to_wandb(logger: WandbLogger, *, folder: Path, config: Mapping[str, An
             metrics = json.loads(line)
             logger.log_metrics({key: value for key, value in metrics.items() if key != "step"}, step=metrics["step"])
     run = logger.experiment
-    run.summary.update({f"{split}/{metric}": value for split, values in scores.items() for metric, value in values.items()})
+    run.summary.update(
+        {f"{split}/{metric}": value for split, values in scores.items() for metric, value in values.items()}
+    )
     shutil.copyfile(folder / "record.json", Path(run.dir) / "record.json")
     run.finish(quiet=True)

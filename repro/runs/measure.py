@@ -1,6 +1,8 @@
 """What a run costs, and what it ran on."""
+
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import resource
@@ -19,14 +21,12 @@ def forget_peak_memory() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def peak_memory(device: str) -> int:
-    """Returns the largest memory in bytes since `forget_peak_memory`: the device's own on a GPU, the process's on a CPU."""
+    """Returns the largest memory in bytes since `forget_peak_memory`: of the GPU, or of the process on a CPU."""
     import torch
 
     if device == "cuda":
@@ -53,13 +53,18 @@ def versions() -> dict[str, str]:
 
 def commit() -> str | None:
     """Returns the project's git commit, with a plus where the tree has changes, or None outside a checkout."""
+
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=True, timeout=5).stdout
+        return subprocess.run(
+            ["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=True, timeout=5
+        ).stdout
 
     if not (paths.ROOT / ".git").exists():
         return None
     try:
-        return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--untracked-files=no").strip() else "")
+        return git("rev-parse", "HEAD").strip() + (
+            "+" if git("status", "--porcelain", "--untracked-files=no").strip() else ""
+        )
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -67,7 +72,10 @@ def commit() -> str | None:
 def _processor() -> str:
     try:
         information: Mapping[str, str] = dict(
-            [part.strip() for part in line.split(":", 1)] for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
+            [part.strip() for part in line.split(":", 1)]
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if ":" in line
+        )
         return information["model name"]
     except (OSError, KeyError):
         return platform.processor() or platform.machine()

@@ -1,4 +1,5 @@
 """The live display of cells that run in other processes, from the small files in which they say how far they are."""
+
 from __future__ import annotations
 
 import contextlib
@@ -17,8 +18,13 @@ def live(cells: Sequence[Cell]) -> Iterator[None]:
     """Shows a bar for each cell that is running: steps, loss, time left. For terminals only."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"),
-               TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} steps"),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
     ended = threading.Event()
     with Progress(*columns, transient=True) as progress:
         rows: dict[str, Any] = {}

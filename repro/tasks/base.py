@@ -1,4 +1,5 @@
 """What all tasks share: splits, loaders, predictions and their score."""
+
 from __future__ import annotations
 
 import hashlib
@@ -85,12 +86,25 @@ class Task(LightningDataModule):
     main_metric: str
     """The higher the better; the best epoch is chosen by it."""
 
-    def __init__(self, *, name: str, suite: str, folder: Path | str | None = None, seed: int = 0,
-                 batch_size: int | None = None, max_length: int | None = None, train_size: int | None = None,
-                 evaluation_tokens: int = 8192) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        suite: str,
+        folder: Path | str | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+        max_length: int | None = None,
+        train_size: int | None = None,
+        evaluation_tokens: int = 8192,
+    ) -> None:
         super().__init__()
-        sizes = {"batch_size": batch_size, "max_length": max_length, "train_size": train_size,
-                 "evaluation_tokens": evaluation_tokens}
+        sizes = {
+            "batch_size": batch_size,
+            "max_length": max_length,
+            "train_size": train_size,
+            "evaluation_tokens": evaluation_tokens,
+        }
         for key, size in sizes.items():
             if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
                 raise UserError(f"task.{key}={size} is no positive whole number", f"give one, such as task.{key}=16")
@@ -182,9 +196,11 @@ class Task(LightningDataModule):
                 raise UserError(f"{split} of {self.title} is empty ({found.source})", "get the data anew")
             if split == "train" and self.train_size is not None:
                 if self.train_size > len(found.rows):
-                    raise UserError(f"task.train_size={self.train_size}: {self.title} has {len(found.rows)} rows",
-                                    "give fewer, or null for all")
-                found = Examples(found.rows[:self.train_size], found.source, found.skipped)
+                    raise UserError(
+                        f"task.train_size={self.train_size}: {self.title} has {len(found.rows)} rows",
+                        "give fewer, or null for all",
+                    )
+                found = Examples(found.rows[: self.train_size], found.source, found.skipped)
             self._examples[split] = found
         return self._examples[split]
 
@@ -211,8 +227,9 @@ class Task(LightningDataModule):
             try:
                 self._tokenizer = AutoTokenizer.from_pretrained(self.folder, use_fast=True)
             except (OSError, ValueError) as error:
-                raise UserError(f"{self.folder} has no tokenizer that can be read",
-                                str(error).splitlines()[0]) from None
+                raise UserError(
+                    f"{self.folder} has no tokenizer that can be read", str(error).splitlines()[0]
+                ) from None
         return self._tokenizer
 
     def train_dataloader(self) -> DataLoader:
@@ -220,7 +237,11 @@ class Task(LightningDataModule):
         if self.batch_size is None:
             raise UserError(f"task.batch_size of {self.title} has no value", "give one, such as task.batch_size=16")
         lengths = self._lengths("train")
-        return self._loader("train", TrainingBatches(lengths, seed=self.seed, rule=Rule(self.batch_size)))
+        return self._loader("train", TrainingBatches(lengths, seed=self.seed, rule=self.rule()))
+
+    def rule(self) -> Rule:
+        """Returns how training batches are cut."""
+        return Rule(self.batch_size)
 
     def val_dataloader(self) -> DataLoader:
         """Returns batches of the validation split."""
@@ -234,8 +255,12 @@ class Task(LightningDataModule):
         return [len(ids) for ids in self.split(split).dataset["input_ids"]]
 
     def _loader(self, split: str, batches: TrainingBatches | EvaluationBatches) -> DataLoader:
-        return DataLoader(self.split(split).dataset, batch_sampler=batches, collate_fn=self.collate,  # type: ignore[arg-type]
-                          pin_memory=torch.cuda.is_available())
+        return DataLoader(
+            self.split(split).dataset,
+            batch_sampler=batches,
+            collate_fn=self.collate,  # type: ignore[arg-type]
+            pin_memory=torch.cuda.is_available(),
+        )
 
     def references(self, split: str) -> dict[int, Any]:
         """Returns what predictions are compared with, by id."""
@@ -297,14 +322,18 @@ class Task(LightningDataModule):
             if not isinstance(one, Mapping) or "id" not in one or "prediction" not in one:
                 raise UserError(f"{place}: no id and prediction", 'each is {"id": ..., "prediction": ...}')
             if not isinstance(one["id"], int) or one["id"] not in wanted:
-                raise UserError(f"{place}: {split} of {self.title} has no example {one['id']!r}",
-                                f"its ids are {min(wanted)} to {max(wanted)}")
+                raise UserError(
+                    f"{place}: {split} of {self.title} has no example {one['id']!r}",
+                    f"its ids are {min(wanted)} to {max(wanted)}",
+                )
             if one["id"] in found:
                 raise UserError(f"{place}: a second prediction for example {one['id']}", "keep one of the two")
             found[one["id"]] = {**one, "prediction": self.checked(one["prediction"], place)}
         if len(found) != len(wanted):
-            raise UserError(f"{file}{len(found)} predictions for {len(wanted)} examples of {split} of {self.title}",
-                            f"the first that lacks one is {min(wanted - found.keys())}")
+            raise UserError(
+                f"{file}{len(found)} predictions for {len(wanted)} examples of {split} of {self.title}",
+                f"the first that lacks one is {min(wanted - found.keys())}",
+            )
         return list(found.values())
 
 
@@ -314,8 +343,9 @@ def _read_json_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
         try:
             rows.append((f"{path}, line {number}", json.loads(line)))
         except json.JSONDecodeError:
-            raise UserError(f"{path}, line {number}: this is no JSON",
-                            'each line is one prediction, {"id": ..., "prediction": ...}') from None
+            raise UserError(
+                f"{path}, line {number}: this is no JSON", 'each line is one prediction, {"id": ..., "prediction": ...}'
+            ) from None
     return rows
 
 

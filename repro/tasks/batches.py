@@ -3,6 +3,7 @@
 The order in training is a function of (seed, epoch, lengths, rule) alone, so that a run can be continued in the middle
 of an epoch, on any machine.
 """
+
 from __future__ import annotations
 
 import math
@@ -23,14 +24,18 @@ class Rule:
     Attributes:
         batch_size: examples in a batch; the last of an epoch may have fewer.
         pool: batches whose examples are sorted together; 1 leaves the order random and the padding what it is.
+        in_order: whether the examples' own order is kept but for that within a pool: for a curriculum.
     """
 
     batch_size: int
     pool: int = 32
+    in_order: bool = False
 
 
 def training_order(lengths: Sequence[int], *, seed: int, epoch: int, rule: Rule) -> list[list[int]]:
     """Shuffles, cuts into pools, sorts each pool by length, cuts it into batches, and shuffles the batches.
+
+    With `rule.in_order` only the batches of a pool are shuffled.
 
     Args:
         lengths: tokens of each example.
@@ -43,12 +48,15 @@ def training_order(lengths: Sequence[int], *, seed: int, epoch: int, rule: Rule)
     """
     chance = np.random.Generator(np.random.PCG64([seed, epoch]))
     measured = np.asarray(lengths)
-    order = chance.permutation(len(measured))
-    batches = []
+    order = np.arange(len(measured)) if rule.in_order else chance.permutation(len(measured))
+    pools = []
     for start in range(0, len(order), rule.batch_size * rule.pool):
-        pool = order[start:start + rule.batch_size * rule.pool]
+        pool = order[start : start + rule.batch_size * rule.pool]
         pool = pool[np.argsort(measured[pool], kind="stable")]
-        batches += [pool[first:first + rule.batch_size].tolist() for first in range(0, len(pool), rule.batch_size)]
+        pools.append([pool[first : first + rule.batch_size].tolist() for first in range(0, len(pool), rule.batch_size)])
+    if rule.in_order:
+        return [pool[place] for pool in pools for place in chance.permutation(len(pool))]
+    batches = [batch for pool in pools for batch in pool]
     return [batches[place] for place in chance.permutation(len(batches))]
 
 
@@ -105,7 +113,7 @@ class TrainingBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         rank, processes = _processes()
         batches = training_order(self.lengths, seed=self.seed, epoch=self.epoch, rule=self.rule)
-        batches += batches[:-len(batches) % processes]  # gradients are averaged: nobody may lack a batch
+        batches += batches[: -len(batches) % processes]  # gradients are averaged: nobody may lack a batch
         start, self.start = self.start, 0
         return iter(batches[rank::processes][start:])
 

@@ -2,6 +2,7 @@
 
 Source: Wang et al. 2019, GLUE; columns as in the official files, labels numbered as in the hub's nyu-mll/glue.
 """
+
 from __future__ import annotations
 
 import math
@@ -56,9 +57,13 @@ class Form:
 
 TWO = ("sentence1", "sentence2")
 FORMS = {
-    "mnli": Form(TWO, "gold_label", classes=("entailment", "neutral", "contradiction"),
-                 hub_texts=("premise", "hypothesis"),
-                 hub_splits=(("validation", "validation_matched"),)),
+    "mnli": Form(
+        TWO,
+        "gold_label",
+        classes=("entailment", "neutral", "contradiction"),
+        hub_texts=("premise", "hypothesis"),
+        hub_splits=(("validation", "validation_matched"),),
+    ),
     "sst2": Form(("sentence",)),
     "mrpc": Form(("#1 String", "#2 String"), "Quality", metrics=("accuracy", "f1"), hub_texts=TWO),
     "cola": Form(("sentence",), metrics=("matthews",), header=("source", "label", "mark", "sentence")),
@@ -86,8 +91,15 @@ class GLUE(Task):
 
     version = 1
 
-    def __init__(self, *, name: str, source: str, data_dir: Path | str = "data",
-                 files: Mapping[str, str | None] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        source: str,
+        data_dir: Path | str = "data",
+        files: Mapping[str, str | None] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(name=name, **settings)
         if name not in FORMS:
             raise UserError(f"GLUE has no task {name}", did_you_mean(name, FORMS))
@@ -122,8 +134,15 @@ class GLUE(Task):
         if self.max_length is None:
             raise UserError(f"task.max_length of {self.title} has no value", "give one, such as task.max_length=128")
         second = [row["sentence2"] for row in rows] if len(self.form.texts) == 2 else None
-        return dict(self.tokenizer([row["sentence1"] for row in rows], second, truncation=True,
-                                   max_length=self.max_length, return_attention_mask=False))
+        return dict(
+            self.tokenizer(
+                [row["sentence1"] for row in rows],
+                second,
+                truncation=True,
+                max_length=self.max_length,
+                return_attention_mask=False,
+            )
+        )
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Pads to the longest example.
@@ -200,8 +219,10 @@ class GLUE(Task):
         if not self._fitted:
             train = self.examples("train").rows
             texts, labels = _segments(train), [row["label"] for row in train]
-            self._fitted = {"majority": Majority(regression=self.regression).fit(texts, labels),
-                            "bag_of_words": BagOfWords(regression=self.regression).fit(texts, labels)}
+            self._fitted = {
+                "majority": Majority(regression=self.regression).fit(texts, labels),
+                "bag_of_words": BagOfWords(regression=self.regression).fit(texts, labels),
+            }
             overlapping = self._fitted["bag_of_words"]  # one segment overlaps with nothing
             if len(self.form.texts) == 2:
                 overlapping = BagOfWords(regression=self.regression, overlap=True).fit(texts, labels)
@@ -212,8 +233,9 @@ class GLUE(Task):
         from repro import world
 
         if not self.form.in_world:
-            raise UserError(f"the generated world has no {self.name}",
-                            "scale=local reads GLUE's own files (data_dir=FOLDER)")
+            raise UserError(
+                f"the generated world has no {self.name}", "scale=local reads GLUE's own files (data_dir=FOLDER)"
+            )
         return Examples(world.glue(self.name, split), f"generated world {world.version}")
 
     def _from_files(self, split: str) -> Examples:
@@ -244,8 +266,9 @@ class GLUE(Task):
                 raise UserError(f"{place}: {what} {text!r} is no similarity", f"{self.title} has numbers from 0 to 5")
             return number
         if text not in self.form.classes:
-            raise UserError(f"{place}: {what} {text!r} is out of range",
-                            f"{self.title} has {', '.join(self.form.classes)}")
+            raise UserError(
+                f"{place}: {what} {text!r} is out of range", f"{self.title} has {', '.join(self.form.classes)}"
+            )
         return self.form.classes.index(text)
 
 
@@ -264,8 +287,9 @@ def _index(row: Row) -> int:
     try:
         return int(row.cells[0])
     except ValueError:
-        raise UserError(f"{row.place}: index {row.cells[0]!r} is no whole number",
-                        "it is the number of the row, from 0") from None
+        raise UserError(
+            f"{row.place}: index {row.cells[0]!r} is no whole number", "it is the number of the row, from 0"
+        ) from None
 
 
 def _logits(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:

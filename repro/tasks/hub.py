@@ -1,4 +1,5 @@
 """Data sets from the Hugging Face hub, through `datasets`."""
+
 from __future__ import annotations
 
 import contextlib
@@ -30,9 +31,11 @@ def load_from_hub(name: str, configuration: str, split: str) -> Dataset:
         with _offline_unless_reached():
             return datasets.load_dataset(name, configuration, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise UserError(f"{name} ({configuration}, {split}) can't be had from the Hugging Face hub",
-                        f"{str(error).splitlines()[0]}; or use files of yours: source=files data_dir=FOLDER "
-                        "(data/README.md says where to get them)") from None
+        raise UserError(
+            f"{name} ({configuration}, {split}) can't be had from the Hugging Face hub",
+            f"{str(error).splitlines()[0]}; or use files of yours: source=files data_dir=FOLDER "
+            "(data/README.md says where to get them)",
+        ) from None
 
 
 @contextlib.contextmanager

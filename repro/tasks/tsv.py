@@ -1,4 +1,5 @@
 """Tab-separated files as GLUE has them: one row a line, no quoting; every message names file and line."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -23,8 +24,9 @@ class Row:
     cells: tuple[str, ...]
 
 
-def read_tsv(file: Path, columns: Sequence[str], *, header: Sequence[str] | None = None,
-             skip_short: bool = False) -> tuple[list[Row], int]:
+def read_tsv(
+    file: Path, columns: Sequence[str], *, header: Sequence[str] | None = None, skip_short: bool = False
+) -> tuple[list[Row], int]:
     """Reads columns of a file.
 
     Args:
@@ -54,8 +56,10 @@ def read_tsv(file: Path, columns: Sequence[str], *, header: Sequence[str] | None
         if len(cells) == len(names):
             rows.append(Row(f"{file}, line {number + first + 1}", number, tuple(cells[place] for place in places)))
         elif len(cells) > len(names) or not skip_short:
-            raise UserError(f"{file}, line {number + first + 1}: {len(cells)} columns instead of {len(names)}",
-                            "mend the row, or get the file anew")
+            raise UserError(
+                f"{file}, line {number + first + 1}: {len(cells)} columns instead of {len(names)}",
+                "mend the row, or get the file anew",
+            )
     if not rows:
         raise UserError(f"{file} has no whole row", "get the file anew")
     return rows, len(lines) - first - len(rows)
@@ -72,6 +76,6 @@ def read_lines(file: Path) -> list[str]:
     except OSError as error:
         raise UserError(f"{file} can't be read", error.strerror or str(error)) from None
     except UnicodeDecodeError as error:
-        line = error.object[:error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{file}, line {line}: this is no UTF-8", "convert the file") from None
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []

@@ -1,9 +1,9 @@
-"""The generated world of the tiny scale: its words, its text, and tasks whose labels are exact because truth is known."""
+"""The generated world of the tiny scale: its words, its text, its tasks. Truth is known, so labels are exact."""
 from __future__ import annotations
 
-from repro.world.documents import documents
-from repro.world.glue import glue
 from repro.world.lexicon import vocabulary
+from repro.world.splits import glue
+from repro.world.text import documents
 
 version = 1
 

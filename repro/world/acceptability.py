@@ -1,7 +1,7 @@
 """Acceptable sentences, and corruptions of them that are unacceptable for certain.
 
 Every corruption breaks a rule that the grammar itself holds: agreement, the form after an auxiliary, the number after a
-determiner, the place of a determiner. Dropped words and swapped equals often leave a good sentence, so they are not used.
+determiner, the place of a determiner. Dropped words and swapped equals often leave a good sentence: they are not used.
 """
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import random
 from dataclasses import replace
 
 from repro.world.events import Event, event
-from repro.world.grammar import Wording, join, say_verb, name, say_detail, say_person, say_thing, wording
+from repro.world.grammar import Wording, join, name, say_detail, say_person, say_thing, say_verb, wording
 from repro.world.lexicon import PLACE
 
 DEMONSTRATIVES = {"singular": ("this", "that", "a"), "plural": ("these", "those", "many")}
@@ -48,7 +48,8 @@ def _determiner(deed: Event, words: Wording, rng: random.Random, good: bool) -> 
     determiner = rng.choice(DEMONSTRATIVES[number])
     if determiner == "a" and (look or noun)[0] in "aeiou":
         determiner = "an"
-    return join(say_person(deed.subject, words), say_verb(deed, words, 2), determiner, look, noun, say_detail(deed, "time", words))
+    return join(say_person(deed.subject, words), say_verb(deed, words, 2), determiner, look, noun,
+                say_detail(deed, "time", words))
 
 
 def _order(deed: Event, words: Wording, rng: random.Random, good: bool) -> str:

@@ -10,7 +10,23 @@ import zlib
 from dataclasses import dataclass, replace
 
 from repro.world.lexicon import (
-    ADVERB, COLOUR, DATIVE, DAY, HE, HOUR, LOOK, MONTH, OBJECTS, PEOPLE, PLACE, SHE, SURNAME, THINGS, TOWN, TRAIT, VERB,
+    ADVERB,
+    COLOUR,
+    DATIVE,
+    DAY,
+    HE,
+    HOUR,
+    LOOK,
+    MONTH,
+    OBJECTS,
+    PEOPLE,
+    PLACE,
+    SHE,
+    SURNAME,
+    THINGS,
+    TOWN,
+    TRAIT,
+    VERB,
     Concept,
 )
 
@@ -113,12 +129,14 @@ DETAILS = ("look", "adverb", "place", "time")
 SAMENESS = ("verb", "noun", "look", "adverb", "place", "time")
 
 
+FILLERS = {"colour": COLOUR, "look": LOOK, "adverb": ADVERB, "place": PLACE, "town": TOWN, "day": DAY, "month": MONTH,
+           "hour": HOUR, "verb": VERB, "dative": DATIVE, **THINGS}
+
+
 def _filler(slot: str, rng: random.Random, like: Concept | None = None) -> Concept:
     """Something that can fill a slot; like: of the same kind."""
     if like is not None:
-        table = {"colour": COLOUR, "look": LOOK, "adverb": ADVERB, "place": PLACE, "town": TOWN, "day": DAY, "month": MONTH,
-                 "hour": HOUR, "verb": VERB, "dative": DATIVE}.get(like.kind) or THINGS[like.kind]
-        return rng.choice([concept for concept in table if concept is not like])
+        return rng.choice([concept for concept in FILLERS[like.kind] if concept is not like])
     if slot == "look":
         return rng.choice(COLOUR if rng.random() < 0.5 else LOOK)
     if slot == "place":
@@ -142,8 +160,9 @@ def event(rng: random.Random, held_out: bool, details: int = 2, dative: float = 
     subject = person(rng, held_out, plural=plural)
     recipient = rng.choice(SHE + HE) if rng.random() < dative else None
     verb = rng.choice(VERB) if recipient is None else rng.choice(DATIVE)
-    return Event(subject, verb, rng.choice(OBJECTS), "plural" if rng.random() < 0.25 else "singular", rng.random() < 0.6,
-                 recipient=recipient, **{slot: _filler(slot, rng) for slot in filled})
+    noun, number = rng.choice(OBJECTS), "plural" if rng.random() < 0.25 else "singular"
+    return Event(subject, verb, noun, number, rng.random() < 0.6, recipient=recipient,
+                 **{slot: _filler(slot, rng) for slot in filled})
 
 
 def changed(deed: Event, slot: str, rng: random.Random) -> Event:

@@ -1,4 +1,5 @@
 """What a person types, and what they see."""
+
 from __future__ import annotations
 
 import subprocess
@@ -14,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def python(*words):
-    return subprocess.run([sys.executable, "-m", "repro", *words], capture_output=True, text=True, cwd=ROOT, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "repro", *words], capture_output=True, text=True, cwd=ROOT, check=False
+    )
 
 
 def test_help_names_everything_that_can_be_chosen_and_starts_at_once():
@@ -27,14 +30,17 @@ def test_help_names_everything_that_can_be_chosen_and_starts_at_once():
     assert {"table", "score", "show", "keep", "doctor"} <= set(verbs())
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["tabel"], "error: tabel is no verb: did you mean table?"),
-    (["paper=lroa"], "error: paper=lroa is not known: did you mean lora?"),
-    (["paper=lora", "--dryrun"], "error: --dryrun is no flag: there are -m, --multirun, --dry-run, --quiet"),
-    (["paper=lora", "glue"], "error: 'glue' is no override: write KEY=VALUE"),
-    (["paper=lora", "seed=0,1"], "error: seed=0,1 is a sweep: add -m"),
-    (["paper=lora", "jobs=none", "rerun=true"], "error: jobs=none is no number of processes"),
-])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tabel"], "error: tabel is no verb: did you mean table?"),
+        (["paper=lroa"], "error: paper=lroa is not known: did you mean lora?"),
+        (["paper=lora", "--dryrun"], "error: --dryrun is no flag: there are -m, --multirun, --dry-run, --quiet"),
+        (["paper=lora", "glue"], "error: 'glue' is no override: write KEY=VALUE"),
+        (["paper=lora", "seed=0,1"], "error: seed=0,1 is a sweep: add -m"),
+        (["paper=lora", "jobs=none", "rerun=true"], "error: jobs=none is no number of processes"),
+    ],
+)
 def test_a_mistake_is_one_line_and_exit_code_2(words, message, capsys):
     assert main(words) == 2
     written = capsys.readouterr().err
@@ -43,7 +49,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(words, message, capsys):
 
 
 def test_a_dry_run_lists_cells_inputs_and_recipes_and_runs_nothing(tmp_path, capsys):
-    assert main(["-m", "paper=lora,finetune", "task=glue/rte,glue/sst2", "seed=0,1", "--dry-run", f"runs_dir={tmp_path}"]) == 0
+    assert (
+        main(["-m", "paper=lora,finetune", "task=glue/rte,glue/sst2", "seed=0,1", "--dry-run", f"runs_dir={tmp_path}"])
+        == 0
+    )
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith(("lora ", "finetune ")) for line in lines) == 8
     assert any("recipe conf/recipe/lora/glue/roberta-base-tiny.yaml" in line for line in lines)

@@ -1,4 +1,5 @@
 """The verb `score`."""
+
 from __future__ import annotations
 
 import json
@@ -21,7 +22,8 @@ def official(tmp_path) -> str:
 def test_metrics_and_count_are_printed_aligned(official, capsys):
     assert main(["score", "glue/mrpc", official, *LOCAL]) == 0
     assert capsys.readouterr().out == (
-        "glue/mrpc validation (glue/MRPC/dev.tsv)\naccuracy     75.00\nf1           80.00\nexamples         4\n")
+        "glue/mrpc validation (glue/MRPC/dev.tsv)\naccuracy     75.00\nf1           80.00\nexamples         4\n"
+    )
 
 
 def test_json_is_one_object(official, capsys):
@@ -55,14 +57,17 @@ def test_the_generated_world_is_the_default(tmp_path, capsys, monkeypatch):
     assert "accuracy     75.00" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["glue/mrcp", "FILE"], "task=glue/mrcp is not known: did you mean glue/mrpc?"),
-    (["glue/mrpc", "FILE", "--split", "validatoin", *LOCAL], "no split validatoin with labels: did you mean vali"),
-    (["glue/mrpc", "FILE", "--scale", "locla"], "scale=locla is not known: did you mean local?"),
-    (["glue/mrpc", "FILE", "data_dri=x"], "data_dri is no key of scoring glue/mrpc: did you mean data_dir?"),
-    (["glue/mrpc", "no/such.tsv", *LOCAL], "no/such.tsv can't be read: No such file or directory"),
-    (["glue/mrpc", "FILE", "--scale", "local", "--data-dir", "/nowhere"], "/nowhere/glue/MRPC/dev.tsv is missing"),
-])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["glue/mrcp", "FILE"], "task=glue/mrcp is not known: did you mean glue/mrpc?"),
+        (["glue/mrpc", "FILE", "--split", "validatoin", *LOCAL], "no split validatoin with labels: did you mean vali"),
+        (["glue/mrpc", "FILE", "--scale", "locla"], "scale=locla is not known: did you mean local?"),
+        (["glue/mrpc", "FILE", "data_dri=x"], "data_dri is no key of scoring glue/mrpc: did you mean data_dir?"),
+        (["glue/mrpc", "no/such.tsv", *LOCAL], "no/such.tsv can't be read: No such file or directory"),
+        (["glue/mrpc", "FILE", "--scale", "local", "--data-dir", "/nowhere"], "/nowhere/glue/MRPC/dev.tsv is missing"),
+    ],
+)
 def test_mistakes_are_named_without_a_traceback(words, message, official, capsys):
     assert main(["score", *(official if word == "FILE" else word for word in words)]) == 2
     error = capsys.readouterr().err
@@ -74,6 +79,8 @@ def test_no_network_library_is_loaded(official):
     import subprocess
     import sys
 
-    code = (f"import sys; from repro.__main__ import main; main(['score', 'glue/mrpc', {official!r}, *{LOCAL!r}]); "
-            "assert not {'transformers.modeling_utils', 'datasets'} & sys.modules.keys()")
+    code = (
+        f"import sys; from repro.__main__ import main; main(['score', 'glue/mrpc', {official!r}, *{LOCAL!r}]); "
+        "assert not {'transformers.modeling_utils', 'datasets'} & sys.modules.keys()"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -43,7 +43,9 @@ def test_it_shows_settings_scores_curves_and_places(run, capsys):
 
 def test_a_kept_record_shows_its_curves_from_the_points_in_it(tmp_path, make_record, capsys):
     points = {"train/loss": [[1, 0.7], [2, 0.5], [3, 0.4]]}
-    record = write_record(make_record(curves={"file": "metrics.jsonl", "digest": "c", "points": points}), tmp_path / "kept.json")
+    record = write_record(
+        make_record(curves={"file": "metrics.jsonl", "digest": "c", "points": points}), tmp_path / "kept.json"
+    )
     show.main([str(record.path)])
     assert "train/loss (3 points)" in capsys.readouterr().out
 

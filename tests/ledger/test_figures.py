@@ -1,4 +1,5 @@
 """Curves drawn from records."""
+
 from __future__ import annotations
 
 from xml.etree import ElementTree
@@ -13,8 +14,12 @@ def drawn(records):
 
 
 def with_curve(make_record, paper, seed, last):
-    return make_record(paper=paper, task="mrpc", seed=seed,
-                       curves={"file": "m", "digest": "c", "points": {"validation/accuracy": [[10, 50.0], [20, last]]}})
+    return make_record(
+        paper=paper,
+        task="mrpc",
+        seed=seed,
+        curves={"file": "m", "digest": "c", "points": {"validation/accuracy": [[10, 50.0], [20, last]]}},
+    )
 
 
 def test_a_figure_is_the_same_bytes_whatever_the_order_of_the_records(make_record):

@@ -1,4 +1,5 @@
 """The linear baselines against scikit-learn's on the same features."""
+
 from __future__ import annotations
 
 import numpy as np

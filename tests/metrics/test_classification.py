@@ -1,4 +1,5 @@
 """GLUE's metrics against scikit-learn and scipy."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -42,8 +43,9 @@ def test_constant_classes_have_scikit_learns_value(predicted, true):
     assert ours.accuracy(predicted, true) == pytest.approx(100 * peer.accuracy_score(true, predicted))
 
 
-@pytest.mark.parametrize(("predicted", "true"), [
-    ([2.5, 2.5, 2.5], [0, 1, 5]), ([0, 1, 5], [2, 2, 2]), ([1, 1], [1, 1]), ([3], [3])])
+@pytest.mark.parametrize(
+    ("predicted", "true"), [([2.5, 2.5, 2.5], [0, 1, 5]), ([0, 1, 5], [2, 2, 2]), ([1, 1], [1, 1]), ([3], [3])]
+)
 def test_constant_numbers_correlate_to_zero(predicted, true):
     assert ours.pearson(predicted, true) == 0
     assert ours.spearman(predicted, true) == 0

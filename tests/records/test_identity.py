@@ -1,4 +1,5 @@
 """A run's name changes with what can change its result, and with nothing else."""
+
 from __future__ import annotations
 
 import copy
@@ -9,8 +10,14 @@ import pytest
 from repro.records import identity
 from repro.records.identity import configuration_identity, content_digest, file_digest, versions, without
 
-CONFIG = {"seed": 0, "optim": {"lr": 16}, "task": {"_target_": "repro.tasks.glue.GLUE", "name": "mrpc", "data_dir": "here"},
-          "trainer": {"max_epochs": 3, "devices": 1}, "runs_dir": "runs", "outside_identity": ["outside_identity", "runs_dir", "task.data_dir", "trainer.devices"]}
+CONFIG = {
+    "seed": 0,
+    "optim": {"lr": 16},
+    "task": {"_target_": "repro.tasks.glue.GLUE", "name": "mrpc", "data_dir": "here"},
+    "trainer": {"max_epochs": 3, "devices": 1},
+    "runs_dir": "runs",
+    "outside_identity": ["outside_identity", "runs_dir", "task.data_dir", "trainer.devices"],
+}
 
 
 def name(config=CONFIG, **others):
@@ -26,19 +33,30 @@ def changed(path, value):
     return config
 
 
-@pytest.mark.parametrize(("path", "value"), [(("seed",), 1), (("optim", "lr"), 17), (("task", "name"), "rte"), (("trainer", "max_epochs"), 4)])
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(("seed",), 1), (("optim", "lr"), 17), (("task", "name"), "rte"), (("trainer", "max_epochs"), 4)],
+)
 def test_what_can_change_a_result_changes_the_identity(path, value):
     assert name(changed(path, value)) != name()
 
 
-@pytest.mark.parametrize(("path", "value"), [(("runs_dir",), "there"), (("task", "data_dir"), "there"), (("trainer", "devices"), 2),
-                                             (("optim", "lr"), 16.0)])
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(("runs_dir",), "there"), (("task", "data_dir"), "there"), (("trainer", "devices"), 2), (("optim", "lr"), 16.0)],
+)
 def test_what_cannot_change_a_result_leaves_the_identity(path, value):
     assert name(changed(path, value)) == name()
 
 
 def test_inputs_data_and_given_folders_are_part_of_the_identity():
-    names = {name(), name(inputs={"start": "abc"}), name(given={"start": "abc"}), name(data={"train": "abc"}), name(network="abc")}
+    names = {
+        name(),
+        name(inputs={"start": "abc"}),
+        name(given={"start": "abc"}),
+        name(data={"train": "abc"}),
+        name(network="abc"),
+    }
     assert len(names) == 5
 
 

@@ -1,4 +1,5 @@
 """Cells: what a command line stands for, how it is named, and what is said when it stands for nothing."""
+
 from __future__ import annotations
 
 import pytest
@@ -36,15 +37,27 @@ def test_seeds_do_not_multiply_what_a_run_starts_from():
 
 def test_places_and_habits_leave_the_identity(tmp_path):
     plain = one("paper=lora", "task=glue/rte")
-    moved = one("paper=lora", "task=glue/rte", f"runs_dir={tmp_path}", "jobs=7", "threads=2", "logger=none", "trainer.accelerator=cpu",
-                "rerun=true", "trainer.log_every_n_steps=1")
+    moved = one(
+        "paper=lora",
+        "task=glue/rte",
+        f"runs_dir={tmp_path}",
+        "jobs=7",
+        "threads=2",
+        "logger=none",
+        "trainer.accelerator=cpu",
+        "rerun=true",
+        "trainer.log_every_n_steps=1",
+    )
     assert moved.identity == plain.identity
     assert moved.folder == tmp_path / "lora" / "glue" / "rte" / plain.identity
     assert moved.deviates == ()
 
 
 def test_a_setting_changes_the_identity_and_is_named_as_a_deviation():
-    plain, other = one("paper=lora", "task=glue/rte"), one("paper=lora", "task=glue/rte", "trainer.max_epochs=1", "paper.rank=2")
+    plain, other = (
+        one("paper=lora", "task=glue/rte"),
+        one("paper=lora", "task=glue/rte", "trainer.max_epochs=1", "paper.rank=2"),
+    )
     assert other.identity != plain.identity
     assert plain.deviates == ()
     assert other.deviates == ("paper.rank", "trainer.max_epochs")
@@ -52,7 +65,9 @@ def test_a_setting_changes_the_identity_and_is_named_as_a_deviation():
 
 def test_spelling_out_what_the_recipe_says_is_no_deviation():
     plain = one("paper=lora", "task=glue/rte")
-    same = one("paper=lora", "task=glue/rte", f"paper.rank={plain.config['paper']['rank']}", "model=roberta-base", "scale=tiny")
+    same = one(
+        "paper=lora", "task=glue/rte", f"paper.rank={plain.config['paper']['rank']}", "model=roberta-base", "scale=tiny"
+    )
     assert (same.identity, same.deviates) == (plain.identity, ())
 
 
@@ -92,23 +107,29 @@ def test_the_content_of_a_data_file_is_part_of_the_identity(glue_files):
     assert one(*words).identity != before
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["paper=lroa"], "paper=lroa is not known: did you mean lora?"),
-    (["task=glue/mprc"], "task=glue/mprc is not known: did you mean glue/mrpc?"),
-    (["model=roberta-bass"], "model=roberta-bass is not known: did you mean roberta-base?"),
-    (["network=minlm"], "network=minlm is not known: did you mean minilm?"),
-    (["scale=tinny"], "scale=tinny is not known: did you mean tiny?"),
-    (["paper.rnak=4"], r"paper.rnak is no key of this configuration: did you mean paper.rank\?"),
-    (["optim.learning_rate=1"], "optim.learning_rate is no key of this configuration"),
-    (["seed=one"], "seed=one is no integer"),
-    (["seed=1.5"], "seed=1.5 is no integer"),
-    (["scale=local"], "scale=local needs a network of yours: add network=NAME"),
-    (["model=roberta-large"], "no recipe for paper=lora task=glue/mrpc model=roberta-large scale=tiny: "
-                              "conf/recipe/lora/glue/roberta-large-tiny.yaml would supply"),
-    (["task=glue/wnli"], "conf/recipe/lora/glue/roberta-base-tiny.yaml has no by_task.*wnli"),
-    (["inputs.start=/nowhere/at/all"], "inputs.start=/nowhere/at/all is no folder"),
-    (["scale=local", "network=minilm", "data_dir=/nowhere"], "/nowhere/glue/MRPC/train.tsv is missing"),
-])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["paper=lroa"], "paper=lroa is not known: did you mean lora?"),
+        (["task=glue/mprc"], "task=glue/mprc is not known: did you mean glue/mrpc?"),
+        (["model=roberta-bass"], "model=roberta-bass is not known: did you mean roberta-base?"),
+        (["network=minlm"], "network=minlm is not known: did you mean minilm?"),
+        (["scale=tinny"], "scale=tinny is not known: did you mean tiny?"),
+        (["paper.rnak=4"], r"paper.rnak is no key of this configuration: did you mean paper.rank\?"),
+        (["optim.learning_rate=1"], "optim.learning_rate is no key of this configuration"),
+        (["seed=one"], "seed=one is no integer"),
+        (["seed=1.5"], "seed=1.5 is no integer"),
+        (["scale=local"], "scale=local needs a network of yours: add network=NAME"),
+        (
+            ["model=roberta-large"],
+            "no recipe for paper=lora task=glue/mrpc model=roberta-large scale=tiny: "
+            "conf/recipe/lora/glue/roberta-large-tiny.yaml would supply",
+        ),
+        (["task=glue/wnli"], "conf/recipe/lora/glue/roberta-base-tiny.yaml has no by_task.*wnli"),
+        (["inputs.start=/nowhere/at/all"], "inputs.start=/nowhere/at/all is no folder"),
+        (["scale=local", "network=minilm", "data_dir=/nowhere"], "/nowhere/glue/MRPC/train.tsv is missing"),
+    ],
+)
 def test_a_mistake_is_named_with_its_mend(words, message):
     with pytest.raises(UserError, match=message):
         one(*(["paper=lora"] if "paper" not in words[0].split("=")[0] or "." in words[0] else []), *words)

@@ -1,4 +1,5 @@
 """One cell, run for real, small: what it leaves, and that it answers for its numbers."""
+
 from __future__ import annotations
 
 import json
@@ -44,12 +45,21 @@ def folder(one, record):
 
 
 def test_a_run_leaves_its_record_and_all_that_it_speaks_of(folder, record):
-    assert {file.name for file in folder.iterdir()} >= {"config.yaml", "record.json", "metrics.jsonl", "predictions", "product", "wandb"}
+    assert {file.name for file in folder.iterdir()} >= {
+        "config.yaml",
+        "record.json",
+        "metrics.jsonl",
+        "predictions",
+        "product",
+        "wandb",
+    }
     assert read_record(folder / "record.json").digest == read_record(folder / "record.json").digest != ""
     assert record.identity == folder.name
     assert record.measures["steps"] == 2 * 3  # 96 examples in batches of 32
     assert set(record.scores) == {"validation-last", "validation-best", "test-last", "test-best"}
-    assert record.measures["trainable_parameters"] - record.measures["head_parameters"] == 2 * LAYERS * 2 * 8 * 128  # 2 L d r, q and v
+    assert (
+        record.measures["trainable_parameters"] - record.measures["head_parameters"] == 2 * LAYERS * 2 * 8 * 128
+    )  # 2 L d r, q and v
 
 
 def test_it_says_in_what_it_deviates(record):
@@ -67,7 +77,19 @@ def test_curves_hold_loss_learning_rate_and_validation_scores(folder):
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_scoring_the_saved_predictions_gives_the_numbers_of_the_record(folder, record, split, capsys):
     for epoch in ("best", "last"):
-        assert main(["score", "glue/rte", str(folder / "predictions" / f"{split}-{epoch}.jsonl"), "--split", split, "--json"]) == 0
+        assert (
+            main(
+                [
+                    "score",
+                    "glue/rte",
+                    str(folder / "predictions" / f"{split}-{epoch}.jsonl"),
+                    "--split",
+                    split,
+                    "--json",
+                ]
+            )
+            == 0
+        )
         found = json.loads(capsys.readouterr().out)
         for metric, value in record.scores[f"{split}-{epoch}"].items():
             assert found.get("scores", found)[metric] == value
@@ -102,8 +124,10 @@ def test_another_seed_gives_other_numbers(record, tmp_path):
 
 
 def test_a_finished_cell_asked_for_again_prints_its_row_without_torch(record, runs):
-    script = f"import sys; from repro.__main__ import main; code = main({words(runs)!r}); print(code, 'torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    script = f"import sys; from repro.__main__ import main; print(main({words(runs)!r}), 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
     assert "done (rerun=true forces)" in done.stdout
     assert done.stdout.splitlines()[-1] == "0 False"
     assert f"{record.scores['test-best']['accuracy']:.1f}" in done.stdout

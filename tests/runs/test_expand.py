@@ -1,4 +1,5 @@
 """Suites and sweeps, written out."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,5 @@
 """The order of cells, and what becomes of those that fail."""
+
 from __future__ import annotations
 
 import contextlib
@@ -22,7 +23,10 @@ def cells(tmp_path, *tasks, seed=0):
 def test_inputs_come_a_wave_before_what_starts_from_them(tmp_path, nothing_recorded):
     found = launch.waves(cells(tmp_path, "rte", "sst2"))
     assert [sorted((one.paper, one.task) for one in wave) for wave in found] == [
-        [("pretrain/mlm", "world/text")], [("lora", "glue/mnli"), ("lora", "glue/sst2")], [("lora", "glue/rte")]]
+        [("pretrain/mlm", "world/text")],
+        [("lora", "glue/mnli"), ("lora", "glue/sst2")],
+        [("lora", "glue/rte")],
+    ]
 
 
 def test_an_input_that_was_asked_for_too_runs_once(tmp_path, nothing_recorded):
@@ -47,7 +51,9 @@ def run(wanted, execute, monkeypatch):
 
     monkeypatch.setattr(module, "execute", execute)
     seen = []
-    outcomes = launch.run(wanted, jobs=1, rerun=False, show_bar=False, report=seen.append, watch=lambda _: contextlib.nullcontext())
+    outcomes = launch.run(
+        wanted, jobs=1, rerun=False, show_bar=False, report=seen.append, watch=lambda _: contextlib.nullcontext()
+    )
     assert seen == outcomes
     return {f"{one.cell.paper} {one.cell.task}": one.error for one in outcomes}
 
@@ -59,8 +65,12 @@ def test_one_failing_cell_stops_only_what_starts_from_it(tmp_path, nothing_recor
         return object()
 
     errors = run(cells(tmp_path, "rte", "sst2"), execute, monkeypatch)
-    assert errors == {"pretrain/mlm world/text": "", "lora glue/mnli": "mnli is broken: mend it", "lora glue/sst2": "",
-                      "lora glue/rte": "what it starts from failed"}
+    assert errors == {
+        "pretrain/mlm world/text": "",
+        "lora glue/mnli": "mnli is broken: mend it",
+        "lora glue/sst2": "",
+        "lora glue/rte": "what it starts from failed",
+    }
 
 
 def test_a_full_disk_is_named_with_its_file(tmp_path, nothing_recorded, monkeypatch):

@@ -1,4 +1,5 @@
 """Order and padding of batches."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -30,6 +31,7 @@ def test_the_order_depends_on_seed_and_epoch_and_nothing_else(lengths):
     def order(seed, epoch):
         np.random.seed(seed + 7)  # the global generator must not matter
         return training_order(lengths, seed=seed, epoch=epoch, rule=RULE)
+
     assert order(3, 2) == order(3, 2)
     different = [order(3, 2), order(3, 3), order(4, 2), training_order(lengths, seed=3, epoch=2, rule=Rule(16, pool=8))]
     assert len({str(one) for one in different}) == 4

@@ -1,4 +1,5 @@
 """GLUE from official files, the hub and the world, to batches, predictions and scores."""
+
 from __future__ import annotations
 
 import os
@@ -19,11 +20,28 @@ from repro.tasks import glue
 from repro.tasks.glue import FORMS, GLUE
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-SIZES = {"mnli": (6, 4), "sst2": (5, 3), "mrpc": (6, 4), "cola": (4, 4), "qnli": (4, 3), "qqp": (4, 3), "rte": (6, 4),
-         "stsb": (6, 4), "wnli": (4, 3)}
-METRICS = {"mnli": {"accuracy"}, "sst2": {"accuracy"}, "mrpc": {"accuracy", "f1"}, "cola": {"matthews"},
-           "qnli": {"accuracy"}, "qqp": {"accuracy", "f1"}, "rte": {"accuracy"},
-           "stsb": {"pearson", "spearman"}, "wnli": {"accuracy"}}
+SIZES = {
+    "mnli": (6, 4),
+    "sst2": (5, 3),
+    "mrpc": (6, 4),
+    "cola": (4, 4),
+    "qnli": (4, 3),
+    "qqp": (4, 3),
+    "rte": (6, 4),
+    "stsb": (6, 4),
+    "wnli": (4, 3),
+}
+METRICS = {
+    "mnli": {"accuracy"},
+    "sst2": {"accuracy"},
+    "mrpc": {"accuracy", "f1"},
+    "cola": {"matthews"},
+    "qnli": {"accuracy"},
+    "qqp": {"accuracy", "f1"},
+    "rte": {"accuracy"},
+    "stsb": {"pearson", "spearman"},
+    "wnli": {"accuracy"},
+}
 
 
 def make(name: str, **settings) -> GLUE:
@@ -73,9 +91,17 @@ def test_from_official_files_to_a_score(name, tokenizer_folder, tmp_path):
 
 def test_rows_are_read_as_they_stand():
     assert make("mrpc").examples("train").rows[2] == {
-        "id": 2, "sentence1": 'He called it " a quiet year " .', "sentence2": "He said that nobody came .", "label": 0}
+        "id": 2,
+        "sentence1": 'He called it " a quiet year " .',
+        "sentence2": "He said that nobody came .",
+        "label": 0,
+    }
     assert make("cola").examples("validation").rows[3] == {
-        "id": 3, "sentence1": "Was a coin found the .", "sentence2": None, "label": 0}
+        "id": 3,
+        "sentence1": "Was a coin found the .",
+        "sentence2": None,
+        "label": 0,
+    }
     assert [row["label"] for row in make("mnli").examples("validation").rows] == [0, 2, 0, 1]
     assert [row["label"] for row in make("rte").examples("validation").rows] == [0, 1, 0, 1]
     assert make("stsb").examples("train").rows[5]["label"] == 0.666666666666667
@@ -100,10 +126,13 @@ def test_a_missing_official_file_is_an_error_and_another_may_be_named(tmp_path):
 
 
 def test_the_digest_of_a_split_is_that_of_its_rows():
-    rows = '{"id":0,"label":1,"sentence1":"a funny story ","sentence2":null}\n' \
-           '{"id":1,"label":0,"sentence1":"badly told and dull ","sentence2":null}\n' \
-           '{"id":2,"label":1,"sentence1":"a joy ","sentence2":null}\n'
+    rows = (
+        '{"id":0,"label":1,"sentence1":"a funny story ","sentence2":null}\n'
+        '{"id":1,"label":0,"sentence1":"badly told and dull ","sentence2":null}\n'
+        '{"id":2,"label":1,"sentence1":"a joy ","sentence2":null}\n'
+    )
     import hashlib
+
     assert make("sst2").examples("validation").digest == hashlib.sha256(rows.encode()).hexdigest()
 
 
@@ -130,8 +159,14 @@ def test_a_batch_equals_the_tokenizers_own_padding_on_either_side(tokenizer_fold
     rows = task.examples("train").rows
     for side in ("left", "right"):
         task.tokenizer.padding_side = side
-        peer = task.tokenizer([row["sentence1"] for row in rows], [row["sentence2"] for row in rows], padding=True,
-                              truncation=True, max_length=32, return_tensors="pt")
+        peer = task.tokenizer(
+            [row["sentence1"] for row in rows],
+            [row["sentence2"] for row in rows],
+            padding=True,
+            truncation=True,
+            max_length=32,
+            return_tensors="pt",
+        )
         batch = task.collate(task.split("train").dataset.to_list())
         for key in ("input_ids", "attention_mask", "token_type_ids"):
             assert torch.equal(batch[key], peer[key])
@@ -154,8 +189,11 @@ def test_loss_is_transformers_own(tokenizer_folder):
     for name in ("mnli", "stsb"):
         task = make(name, folder=tokenizer_folder)
         head = {key: value for key, value in task.head.items() if key != "architecture"}
-        network = BertForSequenceClassification(BertConfig(vocab_size=400, hidden_size=8, num_hidden_layers=1,
-                                                           num_attention_heads=1, intermediate_size=8, **head)).eval()
+        network = BertForSequenceClassification(
+            BertConfig(
+                vocab_size=400, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, **head
+            )
+        ).eval()
         batch = next(iter(task.train_dataloader()))
         expected = network(**{key: value for key, value in batch.items() if key != "index"}).loss
         assert task.loss(network, batch).item() == pytest.approx(expected.item(), abs=1e-6)
@@ -189,33 +227,51 @@ def test_labels_are_written_as_glue_writes_them(tmp_path):
         assert lines[:2] == [f"{place}\t{label}" for place, label in enumerate(written.split())]
 
 
-@pytest.mark.parametrize(("name", "change", "message"), [
-    ("mrpc", lambda text: text.replace("Quality", "quality"),
-     r"dev\.tsv, line 1: there is no column 'Quality': did you mean quality\?"),
-    ("mrpc", lambda text: text.replace("\t102\t", "\t"), r"dev\.tsv, line 4: 4 columns instead of 5"),
-    ("mrpc", lambda text: text.replace("\n0\t101", "\n2\t101"),
-     r"dev\.tsv, line 3: label '2' is out of range: glue/mrpc has 0, 1"),
-    ("rte", lambda text: text.replace("not_entailment", "neutral"),
-     r"dev\.tsv, line 3: label 'neutral' is out of range"),
-    ("stsb", lambda text: text.replace("4.600", "5.1"),
-     r"dev\.tsv, line 4: label '5.1' is no similarity: glue/stsb has numbers from 0 to 5"),
-    ("stsb", lambda text: text.replace("4.600", "nan"), r"dev\.tsv, line 4: label 'nan' is no similarity"),
-    ("cola", lambda text: "sentence\n", r"dev\.tsv, line 1: 1 columns instead of 4"),
-    ("cola", lambda text: "", r"dev\.tsv has no rows"),
-    ("qqp", lambda text: text.splitlines()[0] + "\nonly\tthis\n", r"dev\.tsv has no whole row"),
-    ("sst2", lambda text: "sentence\tlabel\n", r"dev\.tsv has no rows"),
-])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "mrpc",
+            lambda text: text.replace("Quality", "quality"),
+            r"dev\.tsv, line 1: there is no column 'Quality': did you mean quality\?",
+        ),
+        ("mrpc", lambda text: text.replace("\t102\t", "\t"), r"dev\.tsv, line 4: 4 columns instead of 5"),
+        (
+            "mrpc",
+            lambda text: text.replace("\n0\t101", "\n2\t101"),
+            r"dev\.tsv, line 3: label '2' is out of range: glue/mrpc has 0, 1",
+        ),
+        (
+            "rte",
+            lambda text: text.replace("not_entailment", "neutral"),
+            r"dev\.tsv, line 3: label 'neutral' is out of range",
+        ),
+        (
+            "stsb",
+            lambda text: text.replace("4.600", "5.1"),
+            r"dev\.tsv, line 4: label '5.1' is no similarity: glue/stsb has numbers from 0 to 5",
+        ),
+        ("stsb", lambda text: text.replace("4.600", "nan"), r"dev\.tsv, line 4: label 'nan' is no similarity"),
+        ("cola", lambda text: "sentence\n", r"dev\.tsv, line 1: 1 columns instead of 4"),
+        ("cola", lambda text: "", r"dev\.tsv has no rows"),
+        ("qqp", lambda text: text.splitlines()[0] + "\nonly\tthis\n", r"dev\.tsv has no whole row"),
+        ("sst2", lambda text: "sentence\tlabel\n", r"dev\.tsv has no rows"),
+    ],
+)
 def test_a_broken_file_is_named_with_the_line(tmp_path, name, change, message):
     with pytest.raises(UserError, match=message):
         broken(tmp_path, name, change).examples("validation")
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"source": "file"}, r"source=file is not known: did you mean files\?"),
-    ({"batch_size": 0}, r"task\.batch_size=0 is no positive whole number"),
-    ({"max_length": 12.5}, r"task\.max_length=12\.5 is no positive"),
-    ({"train_size": "all"}, r"task\.train_size=all is no positive"),
-])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"source": "file"}, r"source=file is not known: did you mean files\?"),
+        ({"batch_size": 0}, r"task\.batch_size=0 is no positive whole number"),
+        ({"max_length": 12.5}, r"task\.max_length=12\.5 is no positive"),
+        ({"train_size": "all"}, r"task\.train_size=all is no positive"),
+    ],
+)
 def test_a_wrong_setting_is_named(settings, message):
     with pytest.raises(UserError, match=message):
         make("mrpc", **settings)
@@ -238,33 +294,48 @@ def test_a_folder_without_tokenizer_is_named(tmp_path):
 GOOD = [{"id": 0, "prediction": 1}, {"id": 1, "prediction": 0}, {"id": 2, "prediction": 1}, {"id": 3, "prediction": 1}]
 
 
-@pytest.mark.parametrize(("predictions", "message"), [
-    (GOOD[:3], "^3 predictions for 4 examples of validation of glue/mrpc: the first that lacks one is 3"),
-    ([*GOOD, {"id": 4, "prediction": 1}], "prediction 5: validation of glue/mrpc has no example 4: its ids are 0 to 3"),
-    ([*GOOD, GOOD[0]], "prediction 5: a second prediction for example 0"),
-    ([{"id": 0, "prediction": 2}, *GOOD[1:]], r"prediction 1: prediction 2 is out of range: glue/mrpc has 0 \(0\), 1"),
-    ([{"id": 0, "prediction": True}, *GOOD[1:]], "prediction 1: prediction True is out of range"),
-    ([{"id": 0}, *GOOD[1:]], "prediction 1: no id and prediction"),
-    ([{"id": [0], "prediction": 1}, *GOOD[1:]], r"prediction 1: validation of glue/mrpc has no example \[0\]"),
-])
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        (GOOD[:3], "^3 predictions for 4 examples of validation of glue/mrpc: the first that lacks one is 3"),
+        (
+            [*GOOD, {"id": 4, "prediction": 1}],
+            "prediction 5: validation of glue/mrpc has no example 4: its ids are 0 to 3",
+        ),
+        ([*GOOD, GOOD[0]], "prediction 5: a second prediction for example 0"),
+        (
+            [{"id": 0, "prediction": 2}, *GOOD[1:]],
+            r"prediction 1: prediction 2 is out of range: glue/mrpc has 0 \(0\), 1",
+        ),
+        ([{"id": 0, "prediction": True}, *GOOD[1:]], "prediction 1: prediction True is out of range"),
+        ([{"id": 0}, *GOOD[1:]], "prediction 1: no id and prediction"),
+        ([{"id": [0], "prediction": 1}, *GOOD[1:]], r"prediction 1: validation of glue/mrpc has no example \[0\]"),
+    ],
+)
 def test_predictions_must_be_one_for_each_example(predictions, message):
     with pytest.raises(UserError, match=message):
         make("mrpc").score(predictions, "validation")
 
 
-@pytest.mark.parametrize(("name", "content", "message"), [
-    ("mrpc", "index\tprediction\n0\t1\n1\t0\n", r"p\.tsv: 2 predictions for 4 examples"),
-    ("mrpc", "index\tprediction\n0\t1\n0\t0\n", r"p\.tsv, line 3: a second prediction for example 0"),
-    ("mrpc", "index\tprediction\n9\t1\n", r"p\.tsv, line 2: validation of glue/mrpc has no example 9"),
-    ("mrpc", "index\tprediction\n0\tyes\n", r"p\.tsv, line 2: prediction 'yes' is out of range"),
-    ("mrpc", "index\tprediction\nfirst\t1\n", r"p\.tsv, line 2: index 'first' is no whole number"),
-    ("mrpc", "0\t1\n1\t0\n", r"p\.tsv, line 1: there is no column 'index'"),
-    ("rte", "index\tprediction\n0\t1\n",
-     r"p\.tsv, line 2: prediction '1' is out of range: glue/rte has entailment, not_entailment"),
-    ("stsb", "index\tprediction\n0\tinf\n", r"p\.tsv, line 2: prediction 'inf' is no similarity"),
-    ("stsb", '{"id": 0, "prediction": "4"}\n', r"p\.tsv, line 1: prediction '4' is no number"),
-    ("mrpc", '{"id": 0, "prediction": 1}\n{"id": 1, "pred\n', r"p\.tsv, line 2: this is no JSON"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("mrpc", "index\tprediction\n0\t1\n1\t0\n", r"p\.tsv: 2 predictions for 4 examples"),
+        ("mrpc", "index\tprediction\n0\t1\n0\t0\n", r"p\.tsv, line 3: a second prediction for example 0"),
+        ("mrpc", "index\tprediction\n9\t1\n", r"p\.tsv, line 2: validation of glue/mrpc has no example 9"),
+        ("mrpc", "index\tprediction\n0\tyes\n", r"p\.tsv, line 2: prediction 'yes' is out of range"),
+        ("mrpc", "index\tprediction\nfirst\t1\n", r"p\.tsv, line 2: index 'first' is no whole number"),
+        ("mrpc", "0\t1\n1\t0\n", r"p\.tsv, line 1: there is no column 'index'"),
+        (
+            "rte",
+            "index\tprediction\n0\t1\n",
+            r"p\.tsv, line 2: prediction '1' is out of range: glue/rte has entailment, not_entailment",
+        ),
+        ("stsb", "index\tprediction\n0\tinf\n", r"p\.tsv, line 2: prediction 'inf' is no similarity"),
+        ("stsb", '{"id": 0, "prediction": "4"}\n', r"p\.tsv, line 1: prediction '4' is no number"),
+        ("mrpc", '{"id": 0, "prediction": 1}\n{"id": 1, "pred\n', r"p\.tsv, line 2: this is no JSON"),
+    ],
+)
 def test_a_wrong_file_of_predictions_is_named_with_the_line(tmp_path, name, content, message):
     (tmp_path / "p.tsv").write_text(content)
     with pytest.raises(UserError, match=message):
@@ -283,6 +354,7 @@ def test_baselines_are_fitted_on_train_and_scored_like_predictions():
 def test_the_world_gives_a_labelled_test_split(monkeypatch, tokenizer_folder):
     def drawn(task, split):
         return [{"id": 7 + one, "sentence1": f"The cup {split}", "sentence2": task, "label": one} for one in range(2)]
+
     monkeypatch.setattr(world, "glue", drawn)
     task = make("mrpc", source="world", folder=tokenizer_folder)
     task.setup()
@@ -304,6 +376,7 @@ def test_the_hub_gives_the_rows_of_the_files(monkeypatch):
         asked.append((name, configuration, split))
         row = {"premise": "No letter came .", "hypothesis": "A letter came .", "label": 2, "idx": 0}
         return Dataset.from_list([row])
+
     monkeypatch.setattr(glue, "load_from_hub", load)
     task = make("mnli", source="hub")
     assert task.scored_splits() == ["validation", "validation_mismatched"]
@@ -317,11 +390,13 @@ def test_a_hub_out_of_reach_is_said_with_what_would_do(monkeypatch):
 
     def unreachable():
         raise ConnectionError("no network")
+
     monkeypatch.setattr(huggingface_hub.utils, "get_session", unreachable)
 
     def load(*asked, **settings):
         assert datasets.config.HF_HUB_OFFLINE
         raise ConnectionError("Couldn't reach the hub")
+
     monkeypatch.setattr(datasets, "load_dataset", load)
     with pytest.raises(UserError, match=r"nyu-mll/glue \(rte, train\) can't be had .* source=files data_dir=FOLDER"):
         make("rte", source="hub").examples("train")
@@ -329,9 +404,17 @@ def test_a_hub_out_of_reach_is_said_with_what_would_do(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "train", "validation"), [
-    ("sst2", 67349, 872), ("mrpc", 3668, 408), ("cola", 8551, 1043), ("rte", 2490, 277), ("stsb", 5749, 1500),
-    ("wnli", 635, 71)])
+@pytest.mark.parametrize(
+    ("name", "train", "validation"),
+    [
+        ("sst2", 67349, 872),
+        ("mrpc", 3668, 408),
+        ("cola", 8551, 1043),
+        ("rte", 2490, 277),
+        ("stsb", 5749, 1500),
+        ("wnli", 635, 71),
+    ],
+)
 def test_official_files_have_their_official_sizes(name, train, validation):
     if "REPRO_DATA_DIR" not in os.environ:
         pytest.skip("REPRO_DATA_DIR names no folder with GLUE")

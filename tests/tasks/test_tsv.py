@@ -1,4 +1,5 @@
 """Tab-separated files and what is said of broken ones."""
+
 from __future__ import annotations
 
 import pytest
@@ -12,6 +13,7 @@ def write(tmp_path):
     def write(content: bytes):
         (tmp_path / "x.tsv").write_bytes(content)
         return tmp_path / "x.tsv"
+
     return write
 
 
@@ -32,14 +34,17 @@ def test_short_rows_are_counted_and_keep_their_numbers(write):
     assert ([row.number for row in rows], skipped) == ([0, 2], 1)
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", r"x.tsv has no rows"),
-    (b"a\tb\n", r"x.tsv has no rows"),
-    (b"lable\tb\n1\t2\n", r"x.tsv, line 1: there is no column 'label': did you mean lable\?"),
-    (b"label\tb\n1\t2\n1\n", r"x.tsv, line 3: 1 columns instead of 2: mend the row"),
-    (b"label\tb\n1\t2\t3\n", r"x.tsv, line 2: 3 columns instead of 2"),
-    (b"label\tb\n1\tcaf\xe9\n", r"x.tsv, line 2: this is no UTF-8"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"x.tsv has no rows"),
+        (b"a\tb\n", r"x.tsv has no rows"),
+        (b"lable\tb\n1\t2\n", r"x.tsv, line 1: there is no column 'label': did you mean lable\?"),
+        (b"label\tb\n1\t2\n1\n", r"x.tsv, line 3: 1 columns instead of 2: mend the row"),
+        (b"label\tb\n1\t2\t3\n", r"x.tsv, line 2: 3 columns instead of 2"),
+        (b"label\tb\n1\tcaf\xe9\n", r"x.tsv, line 2: this is no UTF-8"),
+    ],
+)
 def test_messages_name_file_and_line(write, content, message):
     with pytest.raises(UserError, match=message):
         read_tsv(write(content), ("label",))

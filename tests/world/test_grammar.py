@@ -43,13 +43,15 @@ def test_negation_and_agreement():
     assert say(several, PLAIN, negated=True) == "the old doctors did not buy some red axes"
     assert say(several, PLAIN, present=True) == "the old doctors buy some red axes"
     assert say(DEED.without("place", "time"), PLAIN, present=True) == "the old doctor buys a red axe"
-    assert say(several, replace(PLAIN, passive=True), negated=True) == "some red axes were not bought by the old doctors"
+    passive = replace(PLAIN, passive=True)
+    assert say(several, passive, negated=True) == "some red axes were not bought by the old doctors"
 
 
 def test_questions():
     assert ask(DEED, PLAIN) == "did the old doctor buy a red axe at the market on monday ?"
     assert ask(DEED, PLAIN, "place") == "where did the old doctor buy a red axe on monday ?"
-    assert ask(DEED, replace(PLAIN, passive=True), "time") == "when was a red axe bought by the old doctor at the market ?"
+    passive = replace(PLAIN, passive=True)
+    assert ask(DEED, passive, "time") == "when was a red axe bought by the old doctor at the market ?"
     assert ask(DEED, PLAIN, "noun") == "what did the old doctor buy at the market on monday ?"
     assert ask(DEED, PLAIN, "subject") == "who bought a red axe at the market on monday ?"
 
@@ -69,7 +71,8 @@ def test_corruptions_break_one_rule():
     bad = {rule.__name__: rule(deed, PLAIN, rng, False) for rule in acceptability.RULES}
     assert bad["_agreement"].endswith("buys a red axe on monday")
     assert " were bought by the old doctors" in bad["_be"]
-    assert any(f" {auxiliary} {verb} " in bad["_auxiliary"] for auxiliary in ("will", "not") for verb in ("buys", "bought"))
+    assert any(f" {auxiliary} {verb} " in bad["_auxiliary"] for auxiliary in ("will", "not")
+               for verb in ("buys", "bought"))
     assert any(f"{word} red axe " in bad["_determiner"] for word in ("these", "those", "many"))
     assert "bought red the axe" in bad["_order"]
 

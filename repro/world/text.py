@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from repro.world import acceptability
 from repro.world.events import Event, changed, event, extended
-from repro.world.grammar import ask, construction, name, say, say_detail, say_person, say_thing, wording
-from repro.world.lexicon import KINDS, TOWN
+from repro.world.grammar import article, ask, construction, say, say_detail, say_person, say_thing, wording
+from repro.world.lexicon import TOWN
 from repro.world.opinions import opinion, quality
 from repro.world.pairs import synonymous
 
@@ -25,6 +25,12 @@ def _tell(rng: random.Random, details: tuple[int, ...] = (1, 2, 3)) -> Event:
 def restatement(rng: random.Random) -> Document:
     """The same event twice, in two wordings."""
     deed = _tell(rng)
+    return say(deed, wording(rng)), say(deed, wording(rng))
+
+
+def brief(rng: random.Random) -> Document:
+    """A restatement of an event without details."""
+    deed = event(rng, False, details=0, dative=0.0)
     return say(deed, wording(rng)), say(deed, wording(rng))
 
 
@@ -84,16 +90,16 @@ def category(rng: random.Random) -> Document:
     deed = replace(deed, look=None)
     if rng.random() < 0.5:
         return say(deed, words), say(deed, replace(wording(rng), category=True))
-    first, second = deed.noun.words[rng.randrange(2)], name(KINDS[deed.noun.kind], 0)
-    return f"{say_person(deed.subject, words)} 's {first}", f"the {first} is a {second}".replace(" a a", " an a").replace(
-        " a i", " an i")
+    thing, kind = deed.noun.words[rng.randrange(2)], deed.noun.kind
+    return f"{say_person(deed.subject, words)} 's {thing}", f"the {thing} is {article(kind)} {kind}"
 
 
 def correction(rng: random.Random) -> Document:
     """A denied event, and what happened instead."""
     deed, words = _tell(rng), wording(rng)
     slot = rng.choice(synonymous(deed))
-    return say(changed(deed, slot, rng), replace(words, passive=False), negated=True), say(deed, construction(words, rng))
+    denied = say(changed(deed, slot, rng), replace(words, passive=False), negated=True)
+    return denied, say(deed, construction(words, rng))
 
 
 def judgement(rng: random.Random) -> Document:
@@ -113,12 +119,27 @@ def present(rng: random.Random) -> Document:
     return acceptability.sentence(rng, False, True), say(deed, words, present=True, negated=rng.random() < 0.2)
 
 
-KINDS_OF_DOCUMENT = ((restatement, 20), (pronoun, 12), (answer, 12), (verdict, 30), (doubt, 25), (category, 6), (correction, 4),
-                     (judgement, 12), (present, 10))
+# what stands in the stages of the curriculum, with weights
+BEGIN = ((brief, 1),)
+RESTATE = ((restatement, 38), (pronoun, 14), (answer, 14), (category, 6), (correction, 4), (judgement, 18),
+           (present, 12))
+POINT = ((doubt, 85), (judgement, 15))
+WHOLE = ((verdict, 85), (judgement, 15))
+ALL = ((restatement, 12), (pronoun, 10), (answer, 16), (category, 8), (correction, 4), (judgement, 20), (present, 12),
+       (verdict, 14), (doubt, 6))
+# the share of the documents at which a stage ends
+CURRICULUM = ((0.06, BEGIN), (0.40, RESTATE), (0.50, POINT), (0.60, WHOLE), (1.0, ALL))
 
 
 def documents(seed: int, count: int) -> list[Document]:
-    """Pre-training documents, the same for equal arguments; a longer list begins with the shorter one."""
+    """Pre-training documents in the order of a curriculum, the same for equal arguments.
+
+    First restatements and what follows from a text, then short questions about one thing, then questions about all of
+    it, at last everything. Each skill comes within minutes after the one that it builds on, and hardly without it.
+    """
     rng = random.Random(f"documents/{seed}")
-    kinds, weights = zip(*KINDS_OF_DOCUMENT, strict=True)
-    return [rng.choices(kinds, weights)[0](rng) for _ in range(count)]
+    made: list[Document] = []
+    for until, stage in CURRICULUM:
+        kinds, weights = zip(*stage, strict=True)
+        made += [rng.choices(kinds, weights)[0](rng) for _ in range(round(until * count) - len(made))]
+    return made
