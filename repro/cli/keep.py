@@ -1,8 +1,11 @@
-"""copies the records of runs into results/records, the only way there"""
+"""copies records of runs into results/records, the only way there; --ship NAME a network into data/tiny"""
 
 from __future__ import annotations
 
 import argparse
+
+LARGEST = 3_000_000
+"""Bytes of a network that ships."""
 
 
 def main(arguments: list[str]) -> int:
@@ -16,9 +19,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="the beginning of an identity, a run's folder, or a record file"
     )
+    parser.add_argument("--ship", metavar="NAME", help="also copy the product and record of one run to data/tiny/NAME")
+    options = parser.parse_args(arguments)
     places = Places.default()
     folder = places.results_dir / "records"
-    found = [find(name, places) for name in parser.parse_args(arguments).runs]
+    found = [find(name, places) for name in options.runs]
+    if options.ship:
+        return _ship(found, options.ship)
     kept = {}
     for record in found:
         if record.config.get("fast_dev_run"):
@@ -38,4 +45,28 @@ def main(arguments: list[str]) -> int:
             write_record(record, file)
             note = f" (deviates in {', '.join(record.deviates)}: enters no table)" if record.deviates else ""
             print(f"{file}: kept{note}")
+    return 0
+
+
+def _ship(found: list, name: str) -> int:
+    """Copies what a run left for others, with its record, to where every checkout and wheel has it."""
+    import shutil
+
+    from repro.errors import UserError
+    from repro.paths import TINY
+    from repro.records.record import write_record
+
+    if len(found) != 1:
+        raise UserError(f"--ship {name} takes one run", f"{len(found)} were named")
+    product = found[0].path.parent / "product"
+    if not product.is_dir():
+        raise UserError(f"{product} is missing", "name a run whose folder is here")
+    size = sum(file.stat().st_size for file in product.iterdir())
+    if size > LARGEST:
+        raise UserError(f"{product} has {size / 1e6:.1f} MB", f"a network that ships has {LARGEST / 1e6:.0f} at most")
+    folder = TINY / name
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(product, folder)
+    write_record(found[0], folder / "record.json")
+    print(f"{folder}: shipped, {size / 1e6:.1f} MB")
     return 0

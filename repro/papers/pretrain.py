@@ -6,8 +6,8 @@ precision, with the tokenizer: it IS half precision, so that one that ships and 
 **Differs from the text:**
 - `value_start: orthogonal` starts the value and output projections of every attention as transposes of one orthogonal
   matrix, so that attending copies from the first step on.
-- `match_start: S` starts its query and key projections as one orthogonal matrix times S, so that a word attends to words
-  like itself from the first step on; null starts them as BERT does.
+- `match_start: S` starts its query and key projections as one orthogonal matrix times S, so that a word attends to
+  words like itself from the first step on; null starts them as BERT does.
 - What is masked, and in which order documents come, is the task's.
 """
 

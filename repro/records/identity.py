@@ -57,6 +57,11 @@ def without(config: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
     return kept
 
 
+def portable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration without the folders of one machine, for a record."""
+    return without(config, [*paths.NAMES, "task.data_dir", "network.path"])
+
+
 def _named(value: Any, made_with: dict[str, int]) -> Any:
     """Replaces each `_target_` by the class's name, and collects the versions of what stands behind it."""
     if isinstance(value, Mapping):
@@ -72,8 +77,8 @@ def _named(value: Any, made_with: dict[str, int]) -> Any:
 def versions(target: str) -> dict[str, int]:
     """Returns the versions behind a class or function of ours, read from the source without importing it.
 
-    Counted are the class and its bases (``version = 1`` in the class), and every module of ours that their files import,
-    as far as it says ``version = ...``: metrics, decoders, the world.
+    Counted are the class and its bases (``version = 1`` in the class), and every module of ours that their files
+    import, as far as it says ``version = ...``: metrics, decoders, the world.
 
     Args:
         target: a dotted name, such as ``repro.tasks.glue.GLUE``; one of another package has no version here.

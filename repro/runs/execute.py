@@ -23,7 +23,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 
 from repro.models.load import load_network, make_folder
-from repro.records.identity import file_digest
+from repro.records.identity import file_digest, portable
 from repro.records.record import Record, write_record
 from repro.runs import measure
 from repro.runs.beat import Beat, bar
@@ -80,7 +80,7 @@ def execute(cell: Cell, *, show_bar: bool = False) -> Record | None:
             logger = streaming or wandb_logger(
                 config["logger"], folder=final, identity=cell.identity, title=cell.title, group=cell.paper
             )
-            write_to_wandb(logger, folder=final, config=cell.config, scores=scores, with_curves=streaming is None)
+            write_to_wandb(logger, folder=final, config=portable(cell.config), scores=scores, with_curves=streaming is None)
     return record
 
 
@@ -221,10 +221,10 @@ def _record(
         scale=cell.config["scale"],
         seed=cell.seed,
         recipe=cell.choices["recipe"],
-        config=cell.config,
+        config=portable(cell.config),
         deviates=list(cell.deviates),
         notes=list(cell.config["departs"]),
-        inputs={name: {"identity": one.identity, "config": one.config} for name, one in cell.inputs.items()}
+        inputs={name: {"identity": one.identity, "config": portable(one.config)} for name, one in cell.inputs.items()}
         | {name: {"path": place.name} for name, place in cell.given.items()},
         scores=scores,
         best_epoch=best.epoch,

@@ -1,9 +1,10 @@
 """Text of the generated world, for masked language modelling (Devlin et al., NAACL 2019).
 
-A document has two segments. In training words are masked anew each time they are seen; in validation the masked places
-are part of the data, so that every network is asked for the same words. Each segment has its own share of masked words:
-more in the second makes a network look for them in the first. In a share of the documents the last word alone is masked:
-there stands what follows from the rest (an answer, a quality). The documents come in the order of the world's curriculum.
+A document has two segments. In training words are masked anew each time they are seen; in validation the masked
+places are part of the data, so that every network is asked for the same words. Each segment has its own share of
+masked words: more in the second makes a network look for them in the first. In a share of the documents the last word
+alone is masked: there stands what follows from the rest (an answer, a quality). The documents come in the order of
+the world's curriculum.
 """
 
 from __future__ import annotations

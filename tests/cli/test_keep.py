@@ -62,3 +62,20 @@ def test_a_changed_record_is_not_kept(run, places):
     with pytest.raises(UserError, match="changed after"):
         keep.main([str(record.path)])
     assert kept(places) == []
+
+
+def test_a_network_ships_with_the_record_of_the_run_that_made_it(run, places, tmp_path, monkeypatch):
+    from repro import paths
+
+    monkeypatch.setattr(paths, "TINY", tmp_path / "tiny")
+    record = run()
+    with pytest.raises(UserError, match="product is missing"):
+        keep.main([record.identity, "--ship", "encoder"])
+    (record.path.parent / "product").mkdir()
+    (record.path.parent / "product" / "model.safetensors").write_bytes(b"weights")
+    assert keep.main([record.identity, "--ship", "encoder"]) == 0
+    assert (tmp_path / "tiny" / "encoder" / "model.safetensors").read_bytes() == b"weights"
+    assert read_record(tmp_path / "tiny" / "encoder" / "record.json").digest == record.digest
+    (record.path.parent / "product" / "model.safetensors").write_bytes(b"0" * 4_000_000)
+    with pytest.raises(UserError, match="4.0 MB"):
+        keep.main([record.identity, "--ship", "encoder"])
