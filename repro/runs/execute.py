@@ -182,16 +182,19 @@ def _score_epochs(
     scores: dict[str, dict[str, float]] = {}
     digests: dict[str, str] = {}
     (folder / "predictions").mkdir()
+    rows: dict[str, list] = {}
     for epoch in ("last", "best"):
-        if epoch == "best":
-            if best.epoch is None:
-                break
+        if epoch == "best" and best.epoch is None:
+            break
+        if epoch == "best" and best.epoch < trainer.current_epoch - 1:  # else it is the last one, just predicted
             paper.load_trainable_state(best.state)
+            rows.clear()
         for split in task.scored_splits():
-            rows = [row for batch in trainer.predict(paper, task.split_dataloader(split)) for row in batch]
+            if split not in rows:
+                rows[split] = [row for batch in trainer.predict(paper, task.split_dataloader(split)) for row in batch]
             file = folder / "predictions" / f"{split}-{epoch}.jsonl"
-            task.write_predictions(rows, file, split)
-            scores[f"{split}-{epoch}"] = task.score(rows, split)
+            task.write_predictions(rows[split], file, split)
+            scores[f"{split}-{epoch}"] = task.score(rows[split], split)
             digests[f"{split}-{epoch}"] = file_digest(file, folder)
     return scores, digests
 
