@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import shutil
+import sys
 import tempfile
 import time
 import warnings
@@ -21,6 +22,7 @@ import torch
 import yaml
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.loggers import WandbLogger
 
 from repro.models.load import load_network, make_folder
 from repro.records.identity import file_digest, portable
@@ -75,13 +77,37 @@ def execute(cell: Cell, *, show_bar: bool = False) -> Record | None:
         record = _record(cell, folder, task, paper, trainer, scores=scores, best=best, seconds=seconds, digests=digests)
         write_record(record, folder / "record.json")
         final = _publish(folder, cell)
-    with contextlib.suppress(Exception):  # a broken W&B never costs a result
-        if config["logger"]["mode"] not in ("none", "disabled"):
-            logger = streaming or wandb_logger(
-                config["logger"], folder=final, identity=cell.identity, title=cell.title, group=cell.paper
-            )
-            write_to_wandb(logger, folder=final, config=portable(cell.config), scores=scores, with_curves=streaming is None)
+    _to_wandb(cell, final, scores, streaming)
     return record
+
+
+def _to_wandb(cell: Cell, folder: Path, scores: Mapping[str, Any], streaming: WandbLogger | None) -> None:
+    """Completes the run in W&B, or writes it there whole. A broken W&B never costs a result."""
+    if cell.config["logger"]["mode"] in ("none", "disabled"):
+        return
+    try:
+        logger = streaming or _wandb(cell, folder)
+        write_to_wandb(logger, folder=folder, config=portable(cell.config), scores=scores, with_curves=not streaming)
+    except Exception as error:  # whatever wandb raises
+        print(f"W&B has not got {cell.title}: {error}", file=sys.stderr)
+
+
+def _wandb(cell: Cell, folder: Path) -> WandbLogger:
+    settings = cell.config["logger"]
+    return wandb_logger(settings, folder=folder, identity=cell.identity, title=cell.title, group=cell.paper)
+
+
+def _streaming(cell: Cell, folder: Path) -> WandbLogger | None:
+    """Returns the logger of a run that W&B shows while it trains; None where that was not asked for or cannot be."""
+    if cell.config["logger"]["mode"] != "online" or cell.config["fast_dev_run"]:
+        return None
+    try:
+        logger = _wandb(cell, folder)
+        logger.experiment.id  # noqa: B018 (connects)
+    except Exception as error:  # whatever wandb raises
+        print(f"W&B cannot be reached: {error}", file=sys.stderr)
+        return None
+    return logger
 
 
 class BestEpoch(Callback):
@@ -145,14 +171,10 @@ def _network_folder(network: Mapping[str, Any], inputs: Mapping[str, Path], fold
     return inputs.get("network") or network["path"]
 
 
-def _trainer(cell: Cell, folder: Path, callbacks: list[Callback]) -> tuple[lightning.Trainer, Any]:
+def _trainer(cell: Cell, folder: Path, callbacks: list[Callback]) -> tuple[lightning.Trainer, WandbLogger | None]:
     """Returns Lightning's trainer, and the W&B logger if it streams."""
     settings, config = cell.config["trainer"], cell.config
-    streaming = None
-    if config["logger"]["mode"] == "online" and not config["fast_dev_run"]:
-        streaming = wandb_logger(
-            config["logger"], folder=folder, identity=cell.identity, title=cell.title, group=cell.paper
-        )
+    streaming = _streaming(cell, folder)
     warnings.filterwarnings("ignore", module=r"lightning\.")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
