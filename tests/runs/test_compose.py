@@ -171,3 +171,13 @@ def test_a_finished_sweep_is_the_same_cells_again():
     before = [cell(each).identity for each in words]
     cell.cache_clear()
     assert [cell(each).identity for each in words] == before
+
+
+def test_the_network_that_ships_is_what_its_own_command_makes(tmp_path):
+    from repro.runs.find import product, recorded
+
+    made = one("paper=pretrain/mlm", f"runs_dir={tmp_path}")
+    record = recorded(made)
+    assert record is not None, "data/tiny/encoder is of another recipe or world: make it again and keep --ship it"
+    assert one("paper=lora", f"runs_dir={tmp_path}").inputs["network"].identity == record.identity
+    assert (product(made) / "model.safetensors").stat().st_size < 3_000_000

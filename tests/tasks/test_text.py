@@ -144,3 +144,20 @@ def test_measure_counts_copied_words_by_hand():
 def test_a_wrong_setting_is_named(folder, settings, message):
     with pytest.raises(UserError, match=message):
         made(folder, **settings)
+
+
+@pytest.mark.slow
+def test_no_test_sentence_is_among_the_documents_that_the_shipped_encoder_saw():
+    from repro.paths import TINY
+    from repro.records.record import read_record
+    from repro.world.splits import TASKS, normalised
+
+    record = read_record(TINY / "encoder" / "record.json")
+    settings = {key: record.config["task"][key] for key in ("documents", "world_seed")}
+    examples = made(None, **settings).examples("train")
+    assert examples.digest == record.data["train"]["digest"]
+    seen = {normalised(row[key]) for row in examples.rows for key in ("first", "second")}
+    for task in TASKS:
+        rows = world.glue(task, "test")
+        held_out = {normalised(row[key]) for row in rows for key in ("sentence1", "sentence2") if row[key]}
+        assert not held_out & seen, task
