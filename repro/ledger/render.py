@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from repro.ledger.tables import Cell, Row, Table
 
@@ -25,52 +26,73 @@ def markdown(table: Table) -> str:
 def terminal(table: Table, *, width: int = WIDTH, colour: bool = False) -> str:
     """Returns the table for a terminal; without colour it holds no control characters.
 
-    Wide tables stack a score's spread below it.
+    Wide tables have each row's label on a line of its own, and a score's spread below it.
     """
-    from rich import box
     from rich.console import Console
-    from rich.table import Table as Grid
     from rich.text import Text
 
     stacked = len(table.columns) > 9
     texts = [[_label(row), *[_text(cell, stacked) for cell in row.cells]] for row in table.rows]
-    widths = [
-        max((len(line) for text in texts for line in text[place].splitlines()), default=0)
-        for place in range(len(table.columns))
-    ]
+    columns = list(zip(*[[*text] for text in texts], strict=True)) or [()] * len(table.columns)
+    widths = [max((len(line) for text in column for line in text.splitlines()), default=0) for column in columns]
+    if stacked:
+        widths[0] = len(table.columns[0])
     heads = [
         "\n".join(head.rsplit(" ", 1)) if len(head) > room else head
         for head, room in zip(table.columns, widths, strict=True)
     ]
     widths = [max(room, *map(len, head.splitlines() or [""])) for room, head in zip(widths, heads, strict=True)]
-    width = max(width, sum(widths[1:]) + len(widths) + min(widths[0], 20))
-    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
-    for place, head in enumerate(heads):
-        grid.add_column(
-            Text(head),
-            justify="right" if place else "left",
-            vertical="top",
-            no_wrap=bool(place),
-            overflow="fold",
-            min_width=widths[place] if place else None,
-        )
-    for row, text in zip(table.rows, texts, strict=True):
-        grid.add_row(*map(Text, text), style="" if row.kind == "published" else "bold")
     stream = io.StringIO()
     console = Console(
         file=stream,
-        width=width,
+        width=max(width, sum(widths[1:]) + len(widths) + min(widths[0], 20)),
         force_terminal=colour,
         no_color=not colour,
         highlight=False,
         color_system="standard" if colour else None,
         legacy_windows=False,
     )
+    styles = ["" if row.kind == "published" else "bold" for row in table.rows]
     console.print(Text(table.title, style="bold"))
-    console.print(grid)
+    if stacked:
+        console.print(_grid(heads, widths, []))
+        for text, style in zip(texts, styles, strict=True):
+            console.print(Text(text[0], style=style))
+            console.print(_grid(None, widths, [(["", *text[1:]], style)]))
+    else:
+        console.print(_grid(heads, widths, list(zip(texts, styles, strict=True))))
     for number, note in enumerate(table.notes, 1):
         console.print(Text(f"{raised([number])} {note}", style="dim"))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _grid(heads: Sequence[str] | None, widths: Sequence[int], rows: Sequence[tuple[Sequence[str], str]]) -> Any:
+    """Returns rich's table of some lines, with a header or without; all but the first column keep their widths."""
+    from rich import box
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+        show_header=bool(heads),
+    )
+    for place, (head, room) in enumerate(zip(heads or [""] * len(widths), widths, strict=True)):
+        first = place == 0
+        grid.add_column(
+            Text(head),
+            justify="left" if first else "right",
+            vertical="top",
+            no_wrap=not first,
+            overflow="fold",
+            min_width=min(room, 20) if first else room,
+        )
+    for text, style in rows:
+        grid.add_row(*map(Text, text), style=style)
+    return grid
 
 
 def raised(numbers: Sequence[int]) -> str:

@@ -135,4 +135,4 @@ def write_to_wandb(
         {f"{split}/{metric}": value for split, values in scores.items() for metric, value in values.items()}
     )
     shutil.copyfile(folder / "record.json", Path(run.dir) / "record.json")
-    run.finish(quiet=True)
+    run.finish()

@@ -181,3 +181,13 @@ def test_the_network_that_ships_is_what_its_own_command_makes(tmp_path):
     assert record is not None, "data/tiny/encoder is of another recipe or world: make it again and keep --ship it"
     assert one("paper=lora", f"runs_dir={tmp_path}").inputs["network"].identity == record.identity
     assert (product(made) / "model.safetensors").stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize("group", ["paper", "task", "model", "network", "scale", "trainer", "logger", "recipe"])
+def test_every_option_of_a_group_composes_or_names_what_it_lacks(group):
+    for name in options(group):
+        words = [f"{group}={name}"] + ([] if group == "paper" else ["paper=lora"])
+        try:
+            assert one(*words).choices[group] == name
+        except UserError as error:
+            assert error.mend, f"{group}={name}: {error}"

@@ -117,10 +117,28 @@ def test_the_same_cell_run_twice_gives_the_same_numbers(one, record, tmp_path):
     assert again.predictions == record.predictions
 
 
-def test_another_seed_gives_other_numbers(record, tmp_path):
-    other = execute(cell(tuple(words(tmp_path, "seed=1", "logger=none"))))
+def test_another_seed_gives_other_numbers_and_another_run_in_w_and_b(record, tmp_path, capsys):
+    second = cell(tuple(words(tmp_path, "seed=1")))
+    other = execute(second)
     assert other.identity != record.identity
     assert other.predictions != record.predictions
+    (copy,) = (second.folder / "wandb").glob("offline-run-*/files/record.json")
+    assert copy.parts[-3].endswith(other.identity)
+    assert copy.read_bytes() == (second.folder / "record.json").read_bytes()
+    assert "W&B" not in capsys.readouterr().err
+
+
+def test_a_broken_w_and_b_costs_no_result(tmp_path, monkeypatch, capsys):
+    from repro.runs import execute as module
+
+    def broken(*arguments, **settings):
+        raise ConnectionError("nobody answers")
+
+    monkeypatch.setattr(module, "wandb_logger", broken)
+    lost = cell(tuple(words(tmp_path, "trainer.max_epochs=1", "logger.mode=online")))
+    assert execute(lost).scores
+    assert capsys.readouterr().err.count("nobody answers") == 2
+    assert read_record(lost.folder / "record.json").identity == lost.identity
 
 
 def test_a_finished_cell_asked_for_again_prints_its_row_without_torch(record, runs):
