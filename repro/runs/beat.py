@@ -45,6 +45,14 @@ class Beat(Callback):
         self.file.unlink(missing_ok=True)
 
 
+class Bar(RichProgressBar):
+    """Lightning's rich bar, with the loss that was logged last: it costs the training step nothing."""
+
+    def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict[str, Any]:
+        loss = trainer.logged_metrics.get("train/loss")
+        return {} if loss is None else {"loss": round(float(loss), 3)}
+
+
 def bar(wanted: bool) -> list[Callback]:
-    """Returns Lightning's rich bar (loss, steps a second, time left), or nothing."""
-    return [RichProgressBar(leave=False)] if wanted else []
+    """Returns the bar (loss, steps a second, time left), or nothing."""
+    return [Bar(leave=False)] if wanted else []

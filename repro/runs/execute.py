@@ -21,7 +21,7 @@ import lightning
 import torch
 import yaml
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.loggers import WandbLogger
 
 from repro.models.load import load_network, make_folder
@@ -187,7 +187,7 @@ def _trainer(cell: Cell, folder: Path, callbacks: list[Callback]) -> tuple[light
         enable_model_summary=False,
         num_sanity_val_steps=0,
         default_root_dir=str(folder),
-        enable_progress_bar=any("ProgressBar" in type(one).__name__ for one in callbacks),
+        enable_progress_bar=any(isinstance(one, ProgressBar) for one in callbacks),
         fast_dev_run=config["fast_dev_run"],
     )
     return trainer, streaming

@@ -183,3 +183,13 @@ def test_a_full_disk_loses_nothing_that_was_recorded(one, record, runs, monkeypa
     assert main(words(runs, "rerun=true", "logger=none")) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert (one.folder / "record.json").read_bytes() == before
+
+
+def test_a_trial_runs_with_the_bar_and_the_bar_shows_the_loss(tmp_path):
+    from types import SimpleNamespace
+
+    from repro.runs.beat import Bar
+
+    assert execute(cell(tuple(words(tmp_path, "fast_dev_run=true"))), show_bar=True) is None
+    trainer = SimpleNamespace(logged_metrics={"train/loss": torch.tensor(0.25)})
+    assert Bar().get_metrics(trainer, None) == {"loss": 0.25}
