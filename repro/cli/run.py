@@ -95,6 +95,7 @@ class _Sweep:
         self.began = time.monotonic()
 
     def run(self) -> int:
+        """Runs what has no record, prints the table of all cells, and returns the exit code."""
         from repro.runs.find import recorded
 
         rerun, trial = bool(self.config["rerun"]), bool(self.config["fast_dev_run"])

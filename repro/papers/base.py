@@ -149,6 +149,7 @@ class Paper(LightningModule):
     # The optimiser.
 
     def configure_optimizers(self) -> dict[str, Any]:
+        """Returns AdamW over what learns, and its schedule by the step, as the recipe's `optim` says."""
         optim = self.optim
         groups = parameter_groups(self.network, optim["weight_decay"])
         devices = {parameter.device.type for group in groups for parameter in group["params"]}

@@ -140,6 +140,11 @@ class LoRA(Paper):
         self.targets = list(targets)
 
     def adapt(self, networks: dict[str, nn.Module]) -> nn.Module:
+        """Freezes W0, puts A and B beside every target, and frees the head.
+
+        Raises:
+            UserError: a target matches no module, or the rank is above a matrix's.
+        """
         network = networks["network"].requires_grad_(False)
         heads = head_modules(network)
         linear = {
@@ -181,6 +186,11 @@ class LoRA(Paper):
         write_adapter(folder, self._peft_config(heads), tensors)
 
     def load_product(self, folder: Path) -> None:
+        """Reads A, B and the head from a PEFT folder, ours or PEFT's; a head of another shape is left as it is.
+
+        Raises:
+            UserError: the adapter is not plain LoRA of this rank, alpha and targets.
+        """
         config, tensors = read_adapter(folder)
         file = Path(folder) / TENSORS
         check_peft_config(config, Path(folder) / CONFIG, rank=self.rank, alpha=self.alpha)

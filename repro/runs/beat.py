@@ -25,6 +25,7 @@ class Beat(Callback):
         self.last = 0.0
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any) -> None:
+        """Writes step, number of steps and loss, once a second at most."""
         now = time.monotonic()
         if now - self.last < 1.0:
             return

@@ -67,6 +67,7 @@ class WorldText(Task):
         return ["validation"]
 
     def read(self, split: str) -> Examples:
+        """Generates a split: {"id", "first", "second"}, in validation with the "masked" places of both segments."""
         if split == "train":
             rows = [
                 {"id": number, "first": first, "second": second}
@@ -99,6 +100,11 @@ class WorldText(Task):
         return [1 + place for place in first] + [2 + len(row["first"].split()) + place for place in second]
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Pads to the longest document.
+
+        Returns:
+            input_ids, token_type_ids, attention_mask and asked (documents, tokens); index (documents,)
+        """
         longest = max(len(one["input_ids"]) for one in examples)
         shape = len(examples), longest
         batch = {
@@ -117,6 +123,7 @@ class WorldText(Task):
         return batch | {"asked": asked}
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Masks words anew, and returns the mean cross-entropy of the network's guesses at them."""
         tokens = batch["input_ids"]
         special = len(self.tokenizer.all_special_ids)  # they stand first in the vocabulary
         share = torch.tensor(self.masked, device=tokens.device)[batch["token_type_ids"]]
