@@ -19,6 +19,7 @@ ROOT = _WHEEL if _WHEEL.is_dir() else _PACKAGE.parent
 CONF = ROOT / "conf"
 TINY = ROOT / "data" / "tiny"
 FACTS = ROOT / "results"
+KEPT = FACTS / "records"
 
 
 @dataclass(frozen=True)

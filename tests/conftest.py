@@ -78,9 +78,10 @@ def make_record():
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
-    """Points every place at an empty folder."""
+    """Points every place at an empty folder, and hides the records that ship."""
     from repro import paths
 
+    monkeypatch.setattr(paths, "KEPT", tmp_path / "shipped")
     for name in paths.NAMES:
         monkeypatch.setenv(f"REPRO_{name.upper()}", str(tmp_path / name.removesuffix("_dir")))
     return paths.Places.default()

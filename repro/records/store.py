@@ -45,8 +45,8 @@ def record_files(places: Places) -> Iterator[Path]:
     """Yields the files of all records: runs, then kept copies, then shipped ones."""
     yield from run_files(places.runs_dir)
     kept = [places.results_dir / "records"]
-    if paths.FACTS.absolute() != places.results_dir.absolute():
-        kept.append(paths.FACTS / "records")
+    if paths.KEPT.absolute() != kept[0].absolute():
+        kept.append(paths.KEPT)
     for folder in kept:
         if folder.is_dir():
             yield from sorted(folder.glob("*.json"))

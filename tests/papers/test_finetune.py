@@ -44,25 +44,38 @@ def test_a_start_with_other_classes_gives_the_body_and_leaves_the_head(paper, tm
         paper(Finetune, "roberta", inputs={"start": tmp_path})
 
 
+def mlm(paper, **settings):
+    return paper(MaskedLM, "mlm", **({"value_start": "default", "match_start": None} | settings))
+
+
 def test_pretraining_leaves_half_precision_and_keeps_training_in_single(paper, tmp_path):
-    module = paper(MaskedLM, "mlm")
+    module = mlm(paper)
     module.save_product(tmp_path)
     product = AutoModelForMaskedLM.from_pretrained(tmp_path, dtype="auto")
     assert {parameter.dtype for parameter in product.parameters()} == {torch.float16}
     assert {parameter.dtype for parameter in module.network.parameters()} == {torch.float32}
     for name, parameter in module.network.named_parameters():
         assert torch.equal(product.get_parameter(name), parameter.half()), name
-    again = paper(MaskedLM, "mlm", inputs={"start": tmp_path})
+    again = mlm(paper, inputs={"start": tmp_path})
     assert torch.equal(again.network.cls.predictions.bias, product.cls.predictions.bias.float())
 
 
 def test_an_orthogonal_start_copies_what_is_attended_to(paper, toy):
-    network = paper(MaskedLM, "mlm", value_start="orthogonal").network
+    network = mlm(paper, value_start="orthogonal").network
     for layer in network.bert.encoder.layer:
         product = layer.attention.output.dense.weight @ layer.attention.self.value.weight
         torch.testing.assert_close(product, torch.eye(16), rtol=0, atol=1e-5)
     with pytest.raises(UserError, match="no BERT-shaped attention"):
         start_copying(toy.network("gpt2"))
+
+
+def test_a_matching_start_scores_a_word_highest_against_itself(paper):
+    network = mlm(paper, match_start=0.7).network
+    for layer in network.bert.encoder.layer:
+        query, key = layer.attention.self.query.weight, layer.attention.self.key.weight
+        torch.testing.assert_close(query @ key.t(), 0.49 * torch.eye(16), rtol=0, atol=1e-5)
+    with pytest.raises(UserError, match=r"paper.match_start is 0"):
+        mlm(paper, match_start=0)
 
 
 def test_wrong_settings_say_so(paper):
@@ -71,7 +84,7 @@ def test_wrong_settings_say_so(paper):
     with pytest.raises(UserError, match="GPT2LMHeadModel has none"):
         paper_without_head(paper)
     with pytest.raises(UserError, match=r"paper.value_start is 'identity'"):
-        paper(MaskedLM, "mlm", value_start="identity")
+        mlm(paper, value_start="identity")
 
 
 def paper_without_head(paper):
