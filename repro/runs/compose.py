@@ -116,7 +116,7 @@ def cell(overrides: tuple[str, ...]) -> Cell:
         inputs={name: one.identity for name, one in inputs.items()},
         given={name: content_digest(place, cache) for name, place in given.items()},
         data=data_digests(config["task"], cache),
-        network=content_digest(config["network"].get("path"), cache),
+        network=content_digest(_checked_weights(config), cache),
     )
     return Cell(
         tuple(f"{key}={value}" for key, value in words.items()),
@@ -127,6 +127,24 @@ def cell(overrides: tuple[str, ...]) -> Cell:
         given,
         _deviations(words, config),
     )
+
+
+def _checked_weights(config: Mapping[str, Any]) -> str | None:
+    """Returns the network's path: a folder, a name on the hub, or None.
+
+    Raises:
+        UserError: it is no name, and no folder either.
+    """
+    path = config["network"].get("path")
+    if path is None or Path(path).expanduser().is_dir():
+        return path
+    inside = Path(config["weights_dir"]) in Path(path).parents
+    if inside or path.startswith(("/", ".", "~")) or path.count("/") > 1:
+        raise UserError(
+            f"the network's folder {path} is missing",
+            "weights_dir=FOLDER names where yours is; data/README.md says what it holds",
+        )
+    return path
 
 
 def find_recipe(words: Mapping[str, str]) -> str:

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import torch
 import yaml
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.loggers import WandbLogger
 
+from repro.errors import UserError
 from repro.models.load import load_network, make_folder
 from repro.records.identity import file_digest, portable
 from repro.records.record import Record, write_record
@@ -59,10 +61,10 @@ def execute(cell: Cell, *, show_bar: bool = False) -> Record | None:
         measure.forget_peak_memory()
         lightning.seed_everything(cell.seed, verbose=False)
         network = _network_folder(config["network"], inputs, folder)
-        task: Task = instantiate(config["task"], folder=network, seed=cell.seed)
+        task: Task = _built(config["task"], folder=network, seed=cell.seed)
         settings = task.head | config["network"].get("config", {})
         load = lambda: {"network": load_network(network, weights=config["network"]["weights"], **settings)}  # noqa: E731
-        paper: Paper = instantiate(
+        paper: Paper = _built(
             config["paper"], task=task, load=load, inputs=inputs, optim=config["optim"], seed=cell.seed
         )
         best = BestEpoch(task.main_metric)
@@ -159,6 +161,16 @@ def _made(cell: Cell, show_bar: bool) -> Path:
     return product(cell)
 
 
+def _built(settings: Mapping[str, Any], **others: Any) -> Any:
+    """Instantiates what a configuration names; an error that the user can mend comes out as it is."""
+    try:
+        return instantiate(settings, **others)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
 def _set_threads(config: Mapping[str, Any]) -> None:
     threads = config["threads"]
     torch.set_num_threads(len(os.sched_getaffinity(0)) if threads == "auto" else threads)
@@ -178,7 +190,7 @@ def _trainer(cell: Cell, folder: Path, callbacks: list[Callback]) -> tuple[light
     warnings.filterwarnings("ignore", module=r"lightning\.")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    trainer = instantiate(
+    trainer = _built(
         settings,
         logger=[JsonLines(folder / "metrics.jsonl"), *([streaming] if streaming else [])],
         callbacks=callbacks,

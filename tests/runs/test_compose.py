@@ -85,7 +85,14 @@ def test_an_input_replaced_is_a_deviation(tmp_path):
 
 
 def test_at_local_scale_the_network_that_a_user_must_name_is_no_deviation(glue_files):
-    local = one("paper=lora", "task=glue/rte", "scale=local", "network=minilm", f"data_dir={glue_files}")
+    local = one(
+        "paper=lora",
+        "task=glue/rte",
+        "scale=local",
+        "network=minilm",
+        f"data_dir={glue_files}",
+        f"weights_dir={glue_files}/weights",
+    )
     assert local.deviates == ()
     assert local.config["network"]["name"] == "minilm"
 
@@ -94,13 +101,21 @@ def test_at_local_scale_the_network_that_a_user_must_name_is_no_deviation(glue_f
 def glue_files(tmp_path):
     folder = tmp_path / "glue" / "RTE"
     folder.mkdir(parents=True)
+    (tmp_path / "weights" / "minilm").mkdir(parents=True)
     for split in ("train", "dev"):
         (folder / f"{split}.tsv").write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n")
     return tmp_path
 
 
 def test_the_content_of_a_data_file_is_part_of_the_identity(glue_files):
-    words = ("paper=lora", "task=glue/rte", "scale=local", "network=minilm", f"data_dir={glue_files}")
+    words = (
+        "paper=lora",
+        "task=glue/rte",
+        "scale=local",
+        "network=minilm",
+        f"data_dir={glue_files}",
+        f"weights_dir={glue_files}/weights",
+    )
     before = one(*words).identity
     (glue_files / "glue" / "RTE" / "train.tsv").write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tc\tentailment\n")
     cell.cache_clear()
@@ -171,6 +186,15 @@ def test_a_finished_sweep_is_the_same_cells_again():
     before = [cell(each).identity for each in words]
     cell.cache_clear()
     assert [cell(each).identity for each in words] == before
+
+
+def test_missing_weights_are_named_and_a_hub_name_is_taken_as_it_is(glue_files):
+    words = ("paper=lora", "task=glue/rte", "scale=local", f"data_dir={glue_files}")
+    with pytest.raises(UserError, match=r"the network's folder .*nowhere/minilm is missing: weights_dir=FOLDER"):
+        one(*words, "network=minilm", f"weights_dir={glue_files}/nowhere")
+    with pytest.raises(UserError, match="the network's folder /no/such is missing"):
+        one(*words, "network=hf", "network.path=/no/such")
+    assert one(*words, "network=hf", "network.path=prajjwal1/bert-tiny").config["network"]["name"] == "hf:bert-tiny"
 
 
 def test_the_network_that_ships_is_what_its_own_command_makes(tmp_path):

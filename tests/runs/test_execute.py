@@ -193,3 +193,20 @@ def test_a_trial_runs_with_the_bar_and_the_bar_shows_the_loss(tmp_path):
     assert execute(cell(tuple(words(tmp_path, "fast_dev_run=true"))), show_bar=True) is None
     trainer = SimpleNamespace(logged_metrics={"train/loss": torch.tensor(0.25)})
     assert Bar().get_metrics(trainer, None) == {"loss": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("paper.rank=0", "paper.rank is 0: a rank is a whole number from 1 up"),
+        ("paper.rank=500", "paper.rank is 500, but bert.encoder.layer.0.attention.self.query is a 128 x 128 matrix"),
+        ("paper.targets=[quary]", "no module of this network is called 'quary': there are query, key, value, dense"),
+        ("task.train_size=0", "task.train_size=0 is no positive whole number"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_code_2(word, message, tmp_path, capsys):
+    others = [one for one in words(tmp_path, "logger=none") if not one.startswith(word.partition("=")[0])]
+    assert main([*others, word]) == 2
+    written = capsys.readouterr().err
+    assert message in written
+    assert "Traceback" not in written
