@@ -58,6 +58,7 @@ def make_record():
             },
             "measures": {
                 "seconds": 10.0,
+                "peak_memory_bytes": 700_000_000,
                 "trainable_parameters": 28_800,
                 "head_parameters": 16_512,
                 "total_parameters": 900_000,

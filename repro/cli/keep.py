@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
             print(f"{file}: kept before, equal")
         else:
             write_record(record, file)
-            note = f" (deviates in {', '.join(record.deviates)}: stands only where a table names it)" if record.deviates else ""
+            note = f" (deviates in {', '.join(record.deviates)}: only where named)" if record.deviates else ""
             print(f"{file}: kept{note}")
     return 0
 

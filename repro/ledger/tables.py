@@ -148,7 +148,10 @@ def paper_table(
             rows.append(_published_row(label, line, columns, notes, run=bool(ours)))
             rows += [_renumber(row, notes_of_row, notes) for row in ours]
     return Table(
-        title, (facts[0].table if facts else "", *columns, "trainable", "seconds"), tuple(rows), tuple(notes.texts)
+        title,
+        (facts[0].table if facts else "", *columns, "trainable", "seconds", "memory"),
+        tuple(rows),
+        tuple(notes.texts),
     )
 
 
@@ -174,7 +177,7 @@ def _published_row(label: str, line: Mapping[str, Fact], columns: Sequence[str],
     common = [flag for flag in next(iter(line.values())).flags if all(flag in fact.flags for fact in line.values())]
     marks = notes.mark(common)
     cells = [_published_cell(line.get(column), common, notes) for column in [*columns, "trainable"]]
-    return Row(label, "published", (*cells, Cell(printed="" if run else "not run")), marks)
+    return Row(label, "published", (*cells, Cell(printed="" if run else "not run"), Cell()), marks)
 
 
 def _published_cell(fact: Fact | None, common: Sequence[str], notes: Notes) -> Cell:
@@ -240,7 +243,7 @@ def _our_row(
         else:
             cells.append(Cell())
     label = f"ours, {scale} ({network})" + (f", {seeds_said(same)}" if same else "")
-    return Row(label, "ours", (*cells, trainable_cell(unique), seconds_cell(unique)), marks)
+    return Row(label, "ours", (*cells, trainable_cell(unique), seconds_cell(unique), memory_cell(unique)), marks)
 
 
 def _common(notes: Sequence[Sequence[str]]) -> list[str]:
@@ -308,6 +311,12 @@ def seconds_cell(records: Sequence[Record]) -> Cell:
     """Returns the seconds of all the runs together."""
     seconds = sum(sorted(record.measures.get("seconds") or 0.0 for record in records))
     return Cell(seconds, f"{seconds:,.0f}")
+
+
+def memory_cell(records: Sequence[Record]) -> Cell:
+    """Returns the largest peak memory of the runs: of the process, or of the GPU where there is one."""
+    largest = max((record.measures.get("peak_memory_bytes") or 0 for record in records), default=0)
+    return Cell(float(largest), f"{largest / 1e6:,.0f} MB") if largest else Cell()
 
 
 def _range(counts: Sequence[int]) -> str:
