@@ -45,7 +45,7 @@ def terminal(table: Table, *, width: int = WIDTH, colour: bool = False) -> str:
     stream = io.StringIO()
     console = Console(
         file=stream,
-        width=max(width, sum(widths[1:]) + len(widths) + min(widths[0], 20)),
+        width=max(width, sum(widths[1:]) + 2 * len(widths) + min(widths[0], 20)),
         force_terminal=colour,
         no_color=not colour,
         highlight=False,
