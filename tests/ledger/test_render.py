@@ -1,3 +1,9 @@
+"""Tables as text."""
+
+from __future__ import annotations
+
+from repro.ledger.render import terminal
+from repro.ledger.tables import Cell, Row, Table
 
 
 def test_no_column_is_lost_when_the_table_is_wider_than_the_screen():
