@@ -1,4 +1,4 @@
-"""What is here: versions, devices, the precision and thread count that are fastest, data, weights, W&B."""
+"""what is here: versions, devices, the precision and thread count that are fastest, data, weights, W&B."""
 
 from __future__ import annotations
 
