@@ -71,10 +71,13 @@ def _draw(drawn: Mapping[str, Mapping[str, list]], columns: Mapping[str, Column]
                 "linestyle": STYLES[labels.index(label) % len(STYLES)],
             }
             for points in curves:
-                panel.plot(*zip(*points, strict=True), linewidth=0.5, alpha=0.4, **look)
+                mark = "." if len(points) == 1 else None
+                panel.plot(*zip(*points, strict=True), linewidth=0.5, alpha=0.4, marker=mark, **look)
             if curves and len({tuple(step for step, _ in points) for points in curves}) == 1:
                 mean = [sum(value for _, value in seeds) / len(seeds) for seeds in zip(*curves, strict=True)]
-                (handles[label],) = panel.plot([step for step, _ in curves[0]], mean, linewidth=1.6, **look)
+                (handles[label],) = panel.plot(
+                    [step for step, _ in curves[0]], mean, linewidth=1.6, marker="o" if len(mean) == 1 else None, **look
+                )
         panel.set_title(f"{column}, validation {columns[column][1]}", fontsize=8)
         panel.set_xlabel("step")
         panel.grid(alpha=0.25, linewidth=0.4)
