@@ -55,7 +55,7 @@ def columns_of(facts: Sequence[Fact]) -> dict[str, Column]:
     return {
         fact.column: (fact.condition["task"], fact.metric)
         for fact in facts
-        if fact.metric not in DERIVED and fact.split is None
+        if fact.metric not in DERIVED and fact.split is None and "task" in fact.condition
     }
 
 

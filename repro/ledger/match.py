@@ -69,7 +69,7 @@ def alike(records: Iterable[Record]) -> list[list[Record]]:
     """Parts records into groups that differ in nothing but the seed, each in the order of its seeds."""
     groups: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda one: (one.seed, one.identity)):
-        groups.setdefault(digest(_comparable(record)), []).append(record)
+        groups.setdefault(_comparable_digest(record), []).append(record)
     return [groups[name] for name in sorted(groups, key=lambda name: (groups[name][0].seed, groups[name][0].identity))]
 
 
@@ -98,6 +98,18 @@ def differences(records: Sequence[Record]) -> list[str]:
     flat = [_flat(_comparable(record)) for record in records]
     keys = sorted(set().union(*flat))
     return [key for key in keys if len({canonical(one.get(key)) for one in flat}) > 1]
+
+
+_DIGESTS: dict[str, str] = {}
+"""By a record's own digest, that of what must be equal: records are read once and compared many times."""
+
+
+def _comparable_digest(record: Record) -> str:
+    if not record.digest:
+        return digest(_comparable(record))
+    if record.digest not in _DIGESTS:
+        _DIGESTS[record.digest] = digest(_comparable(record))
+    return _DIGESTS[record.digest]
 
 
 def _comparable(record: Record) -> dict[str, Any]:

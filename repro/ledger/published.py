@@ -37,7 +37,8 @@ class Fact:
     """One published number.
 
     Attributes:
-        condition: what a record must be to stand beside it: values by dotted keys of the record.
+        condition: what a record must be to stand beside it: values by dotted keys of the record; empty where no run can
+            (people asked, texts counted).
         split: the split that it was measured on, where that is not the one a table shows anyway.
         printed: the number as printed, a misprint too.
         value: its value; 0.3M is 300,000.
@@ -99,7 +100,7 @@ def _fact(cells: list[str]) -> Fact:
         raise ValueError(f"{len(cells)} columns instead of {len(COLUMNS)}")
     line = dict(zip(COLUMNS, cells, strict=True))
     condition = json.loads(line["condition"])
-    if not isinstance(condition, dict) or not condition:
+    if not isinstance(condition, dict):
         raise ValueError("the condition must be a JSON object of dotted keys and values")
     if line["spread"]:
         number(line["spread"])

@@ -17,7 +17,6 @@ from repro.ledger.tables import (
     result,
     seconds_cell,
     summary_cell,
-    table_facts,
     trainable_cell,
 )
 from repro.records.record import Record
@@ -74,16 +73,25 @@ def _rows(records: Sequence[Record], notes: Notes, *, named: bool) -> list[Row]:
 
 
 def _facts(records: Sequence[Record]) -> list[Fact]:
-    """Returns the published row that a set of records is about, whatever they deviate in: one number a task."""
-    for paper in papers():
-        for facts in table_facts(published(paper)).values():
-            for label in dict.fromkeys(fact.row for fact in facts):
-                line = [
-                    fact for fact in facts if fact.row == label and fact.metric not in DERIVED and fact.split is None
-                ]
-                if any(fits(record, fact.condition) for record in records for fact in line):
-                    return list({fact.condition["task"]: fact for fact in reversed(line)}.values())[::-1]
+    """Returns the published row that a set of records is about, whatever they deviate in: one number a task.
+
+    A paper's own tables come before those of papers that compare with it.
+    """
+    own = {record.paper for record in records}
+    for paper in sorted(papers(), key=lambda name: (name not in own, name)):
+        rows: dict[tuple[str, str], list[Fact]] = {}
+        for fact in published(paper):
+            if _single(fact):
+                rows.setdefault((fact.table, fact.row), []).append(fact)
+        for line in rows.values():
+            if any(fits(record, fact.condition) for fact in line for record in records):
+                return list({fact.condition["task"]: fact for fact in reversed(line)}.values())[::-1]
     return []
+
+
+def _single(fact: Fact) -> bool:
+    """Says whether one run can stand beside the number."""
+    return fact.metric not in DERIVED and fact.split is None and "task" in fact.condition
 
 
 def _settings(record: Record, others: Sequence[Record]) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from repro.errors import UserError
 from repro.ledger.match import check_alike, matches
+from repro.ledger.power import power_lines
 from repro.ledger.published import Fact
 from repro.ledger.statistics import summarise
 from repro.records.record import Record
@@ -27,6 +28,7 @@ class Cell:
         spread: how its spread is shown; empty where there is none.
         n: how many seeds are behind it, where that is not said in the row's label.
         marks: numbers of the notes that belong to it.
+        records: identities of the records that it was made from.
     """
 
     value: float | None = None
@@ -34,6 +36,7 @@ class Cell:
     spread: str = ""
     n: int | None = None
     marks: tuple[int, ...] = ()
+    records: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,28 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: the first column holds the labels of the rows and has the first heading."""
+    """A table: the first column holds the labels of the rows and has the first heading.
+
+    Attributes:
+        notes: what its marks stand for, in the order of their numbers.
+        below: lines under it that belong to the whole.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    below: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OurRow:
+    """A row of ours, where it was run, and its scores by column and seed."""
+
+    scale: str
+    network: str
+    row: Row
+    scores: Mapping[str, Mapping[int, float]]
 
 
 @dataclass
@@ -95,6 +114,17 @@ def score(record: Record, metric: str, split: str | None = None) -> tuple[float 
     return None, splits[-1], "best"
 
 
+def number_of(record: Record, metric: str, split: str | None = None) -> float | None:
+    """Returns a record's number: a score, whether it diverged, or a measure; parameters without the head."""
+    if metric == "diverged":
+        return float(record.diverged)
+    if metric in record.measures:
+        value = record.measures[metric]
+        head = (record.measures.get("head_parameters") or 0) if metric == "trainable_parameters" else 0
+        return None if value is None or isinstance(value, str) else value - head
+    return score(record, metric, split)[0]
+
+
 def shown_split(record: Record) -> str:
     """Returns the split that a table shows of a record."""
     return "test" if any(name.startswith("test-") for name in record.scores) else "validation"
@@ -114,7 +144,8 @@ def result(records: Sequence[Record], metric: str, split: str | None, decimals: 
     if diverged:
         notes.append(f"{diverged} of {len(ordered)} diverged")
     shown = sorted({f"{name} split, {epoch} epoch" for _, value, name, epoch in read if value is not None})
-    return Result(summary_cell(scores.values(), decimals), scores, ordered, tuple(notes), " and ".join(shown))
+    cell = replace(summary_cell(scores.values(), decimals), records=tuple(one.identity for one in ordered))
+    return Result(cell, scores, ordered, tuple(notes), " and ".join(shown))
 
 
 def summary_cell(values: Iterable[float], decimals: int) -> Cell:
@@ -127,7 +158,13 @@ def summary_cell(values: Iterable[float], decimals: int) -> Cell:
 
 
 def paper_table(
-    title: str, facts: Sequence[Fact], records: Sequence[Record], *, scale: str | None = None, only_run: bool = False
+    title: str,
+    facts: Sequence[Fact],
+    records: Sequence[Record],
+    *,
+    scale: str | None = None,
+    only_run: bool = False,
+    problems: list[UserError] | None = None,
 ) -> Table:
     """Makes one published table, with a row of ours below each published one for every scale and network.
 
@@ -136,23 +173,82 @@ def paper_table(
         records: any records, in any order.
         scale: show only this scale's records.
         only_run: leave out the published rows that nothing was run for.
+        problems: a list that takes the records that fit two rows, which are left out.
     """
     notes = Notes()
     columns = [name for name in dict.fromkeys(fact.column for fact in facts) if name != "trainable"]
-    by_task = _by_paper_and_task(one for one in records if scale in (None, one.scale))
+    lines: dict[str, dict[str, Fact]] = {}
+    for fact in facts:
+        lines.setdefault(fact.row, {})[fact.column] = fact
+    fitting = _one_row_each(lines, [one for one in records if scale in (None, one.scale)], problems)
     rows: list[Row] = []
-    for label in dict.fromkeys(fact.row for fact in facts):
-        line = {fact.column: fact for fact in facts if fact.row == label}
-        ours = _ours(line, columns, by_task, notes_of_row := Notes())
+    every: list[OurRow] = []
+    for label, line in lines.items():
+        ours = _ours(line, columns, fitting.get(label, {}), notes_of_row := Notes())
         if ours or not only_run:
             rows.append(_published_row(label, line, columns, notes, run=bool(ours)))
-            rows += [_renumber(row, notes_of_row, notes) for row in ours]
+            rows += [_renumber(one.row, notes_of_row, notes) for one in ours]
+            every += ours
     return Table(
         title,
         (facts[0].table if facts else "", *columns, "trainable", "seconds", "memory"),
         tuple(rows),
         tuple(notes.texts),
+        tuple(_power(every, columns)),
     )
+
+
+def _power(rows: Sequence[OurRow], columns: Sequence[str]) -> list[str]:
+    """Returns the lines on what the seeds could see, for each scale and network."""
+    places = dict.fromkeys((one.scale, one.network) for one in rows)
+    return [
+        line
+        for place in sorted(places, key=lambda place: (_rank(place[0]), place))
+        for line in power_lines(
+            f"{place[0]} ({place[1]})", [one.scores for one in rows if (one.scale, one.network) == place], columns
+        )
+    ]
+
+
+Fitting = dict[str, dict[str, list[Record]]]
+"""By row, by column: the records that fit."""
+
+
+def _one_row_each(
+    lines: Mapping[str, Mapping[str, Fact]], records: Sequence[Record], problems: list[UserError] | None
+) -> Fitting:
+    """Finds the records of each row and column; one that fits two rows of a column is named and left out."""
+    by_task = _by_paper_and_task(records)
+    found: Fitting = {}
+    rows_of: dict[tuple[str, str], list[str]] = {}
+    for label, line in lines.items():
+        for column, fact in line.items():
+            if fact.metric in DERIVED or "task" not in fact.condition:
+                continue
+            for record in by_task.get((fact.condition.get("paper", ""), fact.condition["task"]), ()):
+                if matches(record, fact.condition) and (
+                    record.diverged or number_of(record, fact.metric, fact.split) is not None
+                ):
+                    found.setdefault(label, {}).setdefault(column, []).append(record)
+                    rows_of.setdefault((record.identity, column), []).append(label)
+    for (identity, column), labels in rows_of.items():
+        if len(labels) > 1:
+            _leave_out(found, identity, column, labels, next(iter(lines[labels[0]].values())), problems)
+    return found
+
+
+def _leave_out(
+    found: Fitting, identity: str, column: str, labels: Sequence[str], fact: Fact, problems: list[UserError] | None
+) -> None:
+    record = next(one for one in found[labels[0]][column] if one.identity == identity)
+    for label in labels:
+        found[label][column] = [one for one in found[label][column] if one.identity != identity]
+    problem = UserError(
+        f"{record.path or identity} fits {len(labels)} rows of {fact.table}: {' and '.join(labels)}",
+        f"make their conditions in results/{fact.paper}/published.csv tell them apart",
+    )
+    if problems is not None and str(problem) not in {str(one) for one in problems}:
+        problems.append(problem)
 
 
 def _renumber(row: Row, own: Notes, notes: Notes) -> Row:
@@ -162,7 +258,7 @@ def _renumber(row: Row, own: Notes, notes: Notes) -> Row:
         return notes.mark(own.texts[mark - 1] for mark in marks)
 
     marks = numbers(row.marks)
-    cells = tuple(Cell(one.value, one.printed, one.spread, one.n, numbers(one.marks)) for one in row.cells)
+    cells = tuple(replace(one, marks=numbers(one.marks)) for one in row.cells)
     return Row(row.label, row.kind, cells, marks)
 
 
@@ -189,20 +285,14 @@ def _published_cell(fact: Fact | None, common: Sequence[str], notes: Notes) -> C
 
 
 def _ours(
-    line: Mapping[str, Fact], columns: Sequence[str], by_task: Mapping[tuple[str, str], list[Record]], notes: Notes
-) -> list[Row]:
+    line: Mapping[str, Fact], columns: Sequence[str], fitting: Mapping[str, Sequence[Record]], notes: Notes
+) -> list[OurRow]:
     """Returns the rows of ours for one published row: one for each scale and network that has records."""
     found: dict[tuple[int, str, str], dict[str, list[Record]]] = {}
     for column in columns:
-        fact = line.get(column)
-        if fact is None or fact.metric in DERIVED or "task" not in fact.condition:
-            continue
-        for record in by_task.get((fact.condition.get("paper", ""), fact.condition["task"]), ()):
-            if (matches(record, fact.condition) and score(record, fact.metric, fact.split)[0] is not None) or (
-                record.diverged and matches(record, fact.condition)
-            ):
-                place = (_rank(record.scale), record.scale, record.network)
-                found.setdefault(place, {}).setdefault(column, []).append(record)
+        for record in fitting.get(column, ()):
+            place = (_rank(record.scale), record.scale, record.network)
+            found.setdefault(place, {}).setdefault(column, []).append(record)
     return [
         _our_row(scale, network, found[place], line, columns, notes)
         for place in sorted(found)
@@ -221,7 +311,7 @@ def _our_row(
     line: Mapping[str, Fact],
     columns: Sequence[str],
     notes: Notes,
-) -> Row:
+) -> OurRow:
     results = {
         column: result(found, line[column].metric, line[column].split, max(1, line[column].decimals))
         for column, found in records.items()
@@ -233,17 +323,20 @@ def _our_row(
     unique = list({record.identity: record for record in used}.values())
     marks = notes.mark([*_row_notes(results, unique, scale, network), *common])
     cells: list[Cell] = []
+    scores = {column: one.scores for column, one in results.items()}
     for column in columns:
         if column in results:
             one = results[column]
             own = notes.mark(note for note in one.notes if note not in common)
-            cells.append(Cell(one.cell.value, one.cell.printed, one.cell.spread, None if same else one.cell.n, own))
+            cells.append(replace(one.cell, n=None if same else one.cell.n, marks=own))
         elif column in line and line[column].metric == "average":
-            cells.append(_average(results, line, max(1, line[column].decimals), same))
+            cell, scores[column] = _average(results, line, max(1, line[column].decimals), same)
+            cells.append(cell)
         else:
             cells.append(Cell())
     label = f"ours, {scale} ({network})" + (f", {seeds_said(same)}" if same else "")
-    return Row(label, "ours", (*cells, trainable_cell(unique), seconds_cell(unique), memory_cell(unique)), marks)
+    measured = (trainable_cell(unique), seconds_cell(unique), memory_cell(unique))
+    return OurRow(scale, network, Row(label, "ours", (*cells, *measured), marks), scores)
 
 
 def _common(notes: Sequence[Sequence[str]]) -> list[str]:
@@ -276,23 +369,29 @@ def _row_notes(results: Mapping[str, Result], records: Sequence[Record], scale: 
     return found
 
 
-def _average(results: Mapping[str, Result], line: Mapping[str, Fact], decimals: int, same: int | None) -> Cell:
+def _average(
+    results: Mapping[str, Result], line: Mapping[str, Fact], decimals: int, same: int | None
+) -> tuple[Cell, dict[int, float]]:
     """Averages over tasks seed by seed; empty unless every task of the row is there. A task's first column counts."""
-    needed = list(
-        {
-            fact.condition["task"]: fact.column
-            for fact in reversed(list(line.values()))
-            if fact.metric not in DERIVED and fact.split is None
-        }.values()
-    )
+    needed = averaged(line)
     if any(column not in results for column in needed):
-        return Cell()
-    seeds = set.intersection(*(set(results[column].scores) for column in needed))
-    values = [sum(results[column].scores[seed] for column in needed) / len(needed) for seed in sorted(seeds)]
-    if not values:
-        return Cell()
-    cell = summary_cell(values, decimals)
-    return Cell(cell.value, cell.printed, cell.spread, None if cell.n == same else cell.n)
+        return Cell(), {}
+    seeds = set.intersection(*(set(results[column].scores) for column in needed)) if needed else set()
+    means = {seed: sum(results[column].scores[seed] for column in needed) / len(needed) for seed in sorted(seeds)}
+    if not means:
+        return Cell(), {}
+    cell = summary_cell(means.values(), decimals)
+    used = tuple(record.identity for column in needed for record in results[column].records)
+    return replace(cell, n=None if cell.n == same else cell.n, records=used), means
+
+
+def averaged(line: Mapping[str, Fact]) -> list[str]:
+    """Returns the columns that a row's average is over: of each task the first that is shown by itself."""
+    tasks: dict[str, str] = {}
+    for column, fact in line.items():
+        if fact.metric not in DERIVED and fact.split is None and "task" in fact.condition:
+            tasks.setdefault(fact.condition["task"], column)
+    return list(tasks.values())
 
 
 def trainable_cell(records: Sequence[Record]) -> Cell:
