@@ -16,6 +16,8 @@ from repro.records.record import Record
 
 SCALES = ("tiny", "local", "paper")
 DERIVED = ("average", "trainable_parameters")
+NOT_AVERAGED = (*DERIVED, "perplexity", "bits_per_token", "seconds", "milliseconds", "joules", "picojoules")
+"""Metrics that stand beside a row's average, not in it."""
 
 
 @dataclass(frozen=True)
@@ -389,7 +391,7 @@ def averaged(line: Mapping[str, Fact]) -> list[str]:
     """Returns the columns that a row's average is over: of each task the first that is shown by itself."""
     tasks: dict[str, str] = {}
     for column, fact in line.items():
-        if fact.metric not in DERIVED and fact.split is None and "task" in fact.condition:
+        if fact.metric not in NOT_AVERAGED and "task" in fact.condition:
             tasks.setdefault(fact.condition["task"], column)
     return list(tasks.values())
 
