@@ -13,12 +13,13 @@ from repro.errors import UserError, did_you_mean
 from repro.ledger.published import Fact, published
 
 KINDS = {
-    "error": "the paper contradicts itself or its own formula",
-    "rounding": "within the rounding of the printed inputs",
-    "wording": "a bound or a round figure in words, which holds",
-    "unexplained": "no reading of the text gives it",
+    "error": "errors of the paper",
+    "rounding": "within the rounding of printed inputs",
+    "wording": "round figures and bounds in words",
+    "unexplained": "unexplained",
 }
-"""Why a printed number is not the recomputed one."""
+"""Why a printed number is not the recomputed one, as words behind a count: the paper contradicts itself or its own
+formula; its inputs are rounded; a number in a sentence is round or a bound; no reading of the text gives it."""
 
 _UNITS = {"": 1.0, "%": 1.0, "x": 1.0, "×": 1.0, "K": 1e3, "k": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
 _PRINTED = re.compile(r"\s*[~<>≈]?\s*([-−]?[\d,]*\.?\d+)(?:\s*[eE]\s*([-+]?\d+))?\s*([KkMBGT%x×]?)")
@@ -80,7 +81,8 @@ class Check:
         recomputed: by a formula.
         kind: one of KINDS where the two are known to differ; empty where they agree.
         why: the reason in a sentence, where they are known to differ.
-        module: how `verify --modules` builds the network that is counted instead: paper, model and settings.
+        module: how `verify --modules` builds the network that is counted instead: model; paper and its settings, where
+            what learns is counted; classes, where a head of so many is counted too; each, what a parameter counts.
     """
 
     id: str
@@ -127,7 +129,7 @@ def printed_value(printed: str) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Cells:
-    """The published numbers of a paper, for formulas that start from printed ones and for what they are held against."""
+    """The published numbers of a paper: what formulas start from, and what they are held against."""
 
     paper: str
 
@@ -173,4 +175,6 @@ def _short(value: Any) -> str:
         return str(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_short(one) for one in value) + "]"
+    if isinstance(value, str):
+        return value
     return f"{value:g}" if isinstance(value, float) and value != int(value) else f"{value:,}".removesuffix(".0")

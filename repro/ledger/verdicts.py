@@ -51,7 +51,9 @@ def lines(found: Sequence[Judged], *, text: bool = True, everything: bool = Fals
         where = f" at {one.scale}" + (f" ({one.network})" if one.network else "") if one.scale else ""
         why = f": {one.why}" if one.why else ""
         listed.append((f"{MARKS[one.verdict]} {one.claim.id} {one.verdict}{where}{why}", STYLES[one.verdict]))
-        if text:
+        if not text:
+            listed.append((f"    {shortened(one.claim.text)}", ""))
+        else:
             listed.append((f"    {one.claim.text} [{one.claim.place}]", ""))
             shown = [part for part in one.contrasts if everything or part.verdict not in (NOT_RUN, NOT_COMPARABLE)]
             listed += [line for part in shown for line in _contrast_lines(part)]
@@ -65,6 +67,11 @@ def lines(found: Sequence[Judged], *, text: bool = True, everything: bool = Fals
         if one.command:
             listed.append((f"    to move it: {one.command}", "cyan"))
     return listed
+
+
+def shortened(text: str, most: int = 94) -> str:
+    """Returns the beginning of a text, cut at a word."""
+    return text if len(text) <= most else text[:most].rpartition(" ")[0] + " ..."
 
 
 def _contrast_lines(one: JudgedContrast) -> list[tuple[str, str]]:

@@ -29,58 +29,81 @@ def checks(paper: str) -> list[Check]:
     return importlib.import_module(f"repro.ledger.analytic.{paper}").checks()
 
 
-def verify_table(
-    paper: str, found: Sequence[Check], *, everything: bool = False, counted: Mapping[str, float] | None = None
-) -> Table:
-    """Makes the table of a paper's recomputed numbers.
-
-    Args:
-        found: the paper's numbers.
-        everything: all of them; else those that differ from what is printed, or whose agreement changed.
-        counted: by id, what was counted on real modules instead.
-    """
-    counted = counted or {}
-    notes = Notes()
-    rows = []
-    for check in found:
-        value = counted.get(check.id)
-        if everything or check.why or check.changed(value):
-            rows.append(_row(check, value, notes))
-    columns = ("number", "published", "recomputed", "formula", "agreement")
-    return Table(f"{paper}: {summary(found, counted)}", columns, tuple(rows), tuple(notes.texts))
-
-
 def summary(found: Sequence[Check], counted: Mapping[str, float] | None = None) -> str:
     """Returns the counts in a line: how many agree, how many do not and of which kind."""
     counted = counted or {}
     printed = [check for check in found if check.printed]
-    agree = sum(check.agrees(counted.get(check.id)) for check in printed)
+    differ = [check for check in printed if not check.agrees(counted.get(check.id))]
     kinds = [
-        f"{number} {meaning}"
-        for kind, meaning in KINDS.items()
-        if (number := sum(check.kind == kind and not check.agrees(counted.get(check.id)) for check in printed))
+        f"{number} {words}" for kind, words in KINDS.items() if (number := sum(one.kind == kind for one in differ))
     ]
-    parts = [f"{len(found)} numbers recomputed", f"{agree} of {len(printed)} printed ones agree to the printed digits"]
+    parts = [f"{len(found)} numbers recomputed", f"{len(printed) - len(differ)} of {len(printed)} printed ones agree"]
     changed = sum(check.changed(counted.get(check.id)) for check in found)
-    return "; ".join([*parts, *kinds, *([f"{changed} CHANGED"] if changed else [])])
+    if differ:
+        parts.append(f"{len(differ)} differ: {', '.join(kinds)}")
+    return "; ".join([*parts, *([f"{changed} CHANGED"] if changed else [])])
 
 
-def _row(check: Check, value: float | None, notes: Notes) -> Row:
-    recomputed = check.recomputed if value is None else value
-    how = str(check.recomputed) if value is None else "counted on the modules"
+def verify_lines(
+    found: Sequence[Check], *, everything: bool = False, counted: Mapping[str, float] | None = None
+) -> list[tuple[str, str]]:
+    """Returns a paper's recomputed numbers as lines with rich's styles.
+
+    Args:
+        everything: all of them; else those that differ from what is printed, or whose agreement changed.
+        counted: by id, what was counted on real modules instead.
+    """
+    lines: list[tuple[str, str]] = []
+    for check in found:
+        value = (counted or {}).get(check.id)
+        if everything or check.why or check.changed(value):
+            lines += _lines(check, value)
+    return lines
+
+
+def _lines(check: Check, value: float | None) -> list[tuple[str, str]]:
+    said, style = _said(check, value)
+    how = f"{check.recomputed} = {check.recomputed.expression}" if value is None else "counted on the modules"
+    recomputed = digits(check.recomputed if value is None else value)
+    printed = f"printed {check.printed}" if check.printed else "not printed"
+    lines = [
+        (f"{MARKS[said]} {check.id}  {check.place}: {check.what}", style),
+        (f"      {printed} · recomputed {recomputed} {check.recomputed.unit}".rstrip() + f" · {said}", ""),
+        (f"      {how}", "dim"),
+    ]
+    if check.why:
+        lines.append((f"      {check.kind}: {check.why}", ""))
+    return lines
+
+
+MARKS = {"agrees": "●", "differs": "✕", "not printed": "○", "CHANGED": "!"}
+
+
+def _said(check: Check, value: float | None) -> tuple[str, str]:
+    """Returns the agreement in words, and a style for it."""
     if check.changed(value):
-        said, marks = "CHANGED", notes.mark([check.why]) if check.why else ()
-    elif not check.printed:
-        said, marks = "not printed", ()
-    else:
-        said, marks = ("differs", notes.mark([check.why])) if check.why else ("agrees", ())
+        return "CHANGED", "bold red"
+    if not check.printed:
+        return "not printed", ""
+    return ("differs", "yellow") if check.why else ("agrees", "green")
+
+
+def verify_table(paper: str, found: Sequence[Check]) -> Table:
+    """Makes the table of a paper's numbers that differ from what is printed, for pages."""
+    notes = Notes()
+    rows = [_row(check, notes) for check in found if check.why or check.changed()]
+    columns = ("number", "published", "recomputed", "formula", "kind")
+    return Table(f"{paper}: {summary(found)}", columns, tuple(rows), tuple(notes.texts))
+
+
+def _row(check: Check, notes: Notes) -> Row:
     cells = (
         Cell(printed=check.printed or "-"),
-        Cell(float(recomputed), digits(recomputed)),
-        Cell(printed=how),
-        Cell(printed=said, marks=marks),
+        Cell(float(check.recomputed), digits(check.recomputed)),
+        Cell(printed=check.recomputed.name),
+        Cell(printed=_said(check, None)[0] if check.changed() else check.kind, marks=notes.mark([check.why])),
     )
-    return Row(f"{check.id}, {check.place}: {check.what}", "published" if said == "agrees" else "ours", cells)
+    return Row(f"{check.id}, {check.place}: {check.what}", "published", cells)
 
 
 def digits(value: float) -> str:
