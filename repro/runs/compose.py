@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,13 +88,7 @@ def cell(overrides: tuple[str, ...]) -> Cell:
     Raises:
         UserError: an unknown name or key, a value that nothing supplies, or data or weights that are missing.
     """
-    words = dict(split(word) for word in overrides)
-    for group in GROUPS:
-        if group in words and words[group] not in options(group):
-            raise UserError(f"{group}={words[group]} is not known", did_you_mean(words[group], options(group)))
-    words.setdefault("recipe", find_recipe(words))
-    config, choices = _compose(tuple(f"{key}={value}" for key, value in words.items()))
-    _check(config, choices)
+    words, config, choices = composed(overrides)
     inputs: dict[str, Cell] = {}
     given: dict[str, Path] = {}
     for name, wanted in (config["inputs"] or {}).items():
@@ -127,6 +121,25 @@ def cell(overrides: tuple[str, ...]) -> Cell:
         given,
         _deviations(words, config),
     )
+
+
+def composed(overrides: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
+    """Composes a configuration without looking at data, weights or inputs; the recipe is found where none is named.
+
+    Returns:
+        the overrides by key, the resolved configuration, and the option chosen in each group.
+
+    Raises:
+        UserError: an unknown name or key, or a value that nothing supplies.
+    """
+    words = dict(split(word) for word in overrides)
+    for group in GROUPS:
+        if group in words and words[group] not in options(group):
+            raise UserError(f"{group}={words[group]} is not known", did_you_mean(words[group], options(group)))
+    words.setdefault("recipe", find_recipe(words))
+    config, choices = _compose(tuple(f"{key}={value}" for key, value in words.items()))
+    _check(config, choices)
+    return words, config, choices
 
 
 def _checked_weights(config: Mapping[str, Any]) -> str | None:
@@ -245,4 +258,14 @@ def _deviations(words: Mapping[str, str], config: Mapping[str, Any]) -> tuple[st
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key) != theirs.get(key) and theirs.get(key) != "???"
     ]
+    differing = [key for key in differing if not _follows(ours.get(key), theirs.get(key), differing)]
     return tuple(dict.fromkeys("network" if key.startswith("network.") else key for key in differing))
+
+
+def _follows(ours: Any, theirs: Any, differing: Sequence[str]) -> bool:
+    """Says whether two lists of an input's overrides differ only in keys in which the cells themselves differ."""
+    if not isinstance(ours, list) or not isinstance(theirs, list) or not all("=" in str(one) for one in ours + theirs):
+        return False
+    first, second = dict(map(split, ours)), dict(map(split, theirs))
+    changed = [key for key in first.keys() | second.keys() if first.get(key) != second.get(key)]
+    return all(any(key == one or one.startswith(f"{key}.") for one in differing) for key in changed)

@@ -44,13 +44,17 @@ def expand(arguments: Sequence[str], *, multirun: bool = False) -> tuple[list[di
     Raises:
         UserError: an override that can't be read, an unknown name, or nothing left to run.
     """
-    words = [word for argument in arguments for word in _with_conflicts(argument)]
-    multirun = multirun or len(words) > len(arguments)
+    pairs = [split(argument) for argument in arguments]
+    disputed = [value for key, value in pairs if key.lstrip("+") == "conflicts"]
+    multirun = multirun or bool(disputed)
     grids: list[dict[str, str]] = [{}]
-    for key, value in map(split, words):
-        grids = [grid | {key: one} for grid in grids for one in _values(key, value, multirun)]
+    for key, value in pairs:
+        if key.lstrip("+") != "conflicts":
+            grids = [grid | {key: one} for grid in grids for one in _values(key, value, multirun)]
     notes: list[str] = []
     expanded = [one for grid in grids for one in _with_suite(grid, notes, alone=len(grids) == 1)]
+    for name in disputed:
+        expanded = [one for grid in expanded for one in _with_conflicts(grid, name)]
     notes = list(dict.fromkeys(notes))
     if not expanded:
         raise UserError("nothing is left to run", "; ".join(notes))
@@ -90,12 +94,32 @@ def _defaults(name: str) -> dict[str, str]:
     return {key.removeprefix("override "): value for entry in entries for key, value in entry.items()}
 
 
-def _with_conflicts(argument: str) -> list[str]:
-    """Replaces +conflicts=PAPER/SUITE by the sweep over the values in which paper and released code disagree."""
-    key, value = split(argument)
-    if key.lstrip("+") != "conflicts":
-        return [argument]
-    return [f"{name}={values}" for name, values in read(f"conflicts/{value}")["hydra"]["sweeper"]["params"].items()]
+def conflicts(choice: Mapping[str, str], name: str) -> dict[str, str]:
+    """Returns the values in which paper and released code disagree about a cell, as sweeps by key.
+
+    Args:
+        choice: the cell's paper, task and model.
+        name: of a file of conf/conflicts, such as lora/glue.
+
+    Raises:
+        UserError: there is no such file, or it is about another paper or suite.
+    """
+    suite, _, task = choice["task"].rpartition("/")
+    if name in options("conflicts") and name != f"{choice['paper']}/{suite}":
+        raise UserError(f"conflicts={name} is not about {choice['paper']} on {choice['task']}", "leave it out")
+    found = read(f"conflicts/{name}")
+    by_model = found.get("by_model", {})
+    model = choice["model"]
+    return found["hydra"]["sweeper"]["params"] | by_model.get(model, {}) | by_model.get(f"{model}/{task}", {})
+
+
+def _with_conflicts(grid: dict[str, str], name: str) -> list[dict[str, str]]:
+    """Returns a cell for each combination of disputed values; a key that the user gave keeps the user's value."""
+    grids = [grid]
+    for key, values in conflicts(chosen(grid), name).items():
+        if key not in grid:
+            grids = [one | {key: value} for one in grids for value in _values(key, values, True)]
+    return grids
 
 
 def _values(key: str, value: str, multirun: bool) -> list[str]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from repro.errors import UserError, did_you_mean
+from repro.metrics import sufficient
 from repro.tasks.batches import EvaluationBatches, Rule, TrainingBatches
 from repro.tasks.tsv import read_lines
 
@@ -157,6 +158,18 @@ class Task(LightningDataModule):
     def measure(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
         """Returns the metrics of predictions that stand in the order of their references."""
         raise NotImplementedError
+
+    def metric_names(self) -> Sequence[str]:
+        """Returns the names of the metrics that `measure` gives."""
+        return (self.main_metric,)
+
+    def texts(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """Returns what a reader wants to see of an example, by the names of its parts."""
+        return {}
+
+    def said(self, prediction: Any) -> str:
+        """Returns a prediction, or a reference, in the words of the task."""
+        return str(prediction)
 
     def read_official(self, path: Path) -> list[tuple[str, dict[str, Any]]]:
         """Reads predictions in the task's own form: (place, {"id", "prediction"})."""
@@ -313,6 +326,38 @@ class Task(LightningDataModule):
                 self.write_official(ordered, path)
         except OSError as error:
             raise UserError(f"{path} can't be written", error.strerror or str(error)) from None
+
+    def statistics(self, predictions: Iterable[Mapping[str, Any]], split: str) -> dict[str, sufficient.Array]:
+        """Returns the sufficient statistics of predictions by metric, in the order of the split's examples.
+
+        Raises:
+            UserError: what `score` raises.
+        """
+        names = [name for name in self.metric_names() if name in sufficient.METRICS]
+        if not names:
+            return {}
+        by_id = {one["id"]: one["prediction"] for one in self._complete(_counted(predictions), split, "")}
+        references = self.references(split)
+        ordered = [by_id[key] for key in references], list(references.values())
+        return {name: sufficient.METRICS[name].statistics(*ordered) for name in names}
+
+    def write_statistics(self, predictions: Iterable[Mapping[str, Any]], path: Path | str, split: str) -> None:
+        """Writes the statistics of predictions beside the file that they were written to; none where no metric has any.
+
+        Raises:
+            UserError: what `score` raises, or the file can't be written.
+        """
+        path = Path(path)
+        statistics = self.statistics(predictions, split)
+        if not statistics:
+            return
+        file = sufficient.place_of(path)
+        made_from = hashlib.sha256(path.read_bytes()).hexdigest()
+        kept = sufficient.Kept(self.examples(split).digest, made_from, list(self.references(split)), statistics)
+        try:
+            sufficient.write(kept, file)
+        except OSError as error:
+            raise UserError(f"{file} can't be written", error.strerror or str(error)) from None
 
     def _complete(self, predictions: Iterable[tuple[str, Any]], split: str, file: str) -> list[dict[str, Any]]:
         """Checks that there is exactly one possible prediction for each example."""

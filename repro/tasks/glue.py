@@ -195,6 +195,18 @@ class GLUE(Task):
         """The task's official metrics."""
         return {metric: METRICS[metric](predictions, references) for metric in self.form.metrics}
 
+    def metric_names(self) -> tuple[str, ...]:
+        return self.form.metrics
+
+    def texts(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """One or two sentences, named as in the official files."""
+        sentences = (row["sentence1"], row["sentence2"])
+        return {name: text for name, text in zip(self.form.texts, sentences, strict=False) if text is not None}
+
+    def said(self, prediction: Any) -> str:
+        """The label as the official files write it, or a similarity with two decimals."""
+        return f"{prediction:.2f}" if self.regression else self.form.classes[prediction]
+
     def read_official(self, path: Path) -> list[tuple[str, dict[str, Any]]]:
         """Reads `index<TAB>prediction`: the number of the row in the split's file, and the label as GLUE writes it."""
         rows, _ = read_tsv(path, ("index", "prediction"))
