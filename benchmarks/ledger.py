@@ -53,7 +53,9 @@ def copy_records(folder: Path) -> None:
     for number in range(RECORDS):
         turn, record = number // len(kept), kept[number % len(kept)]
         identity = f"{number:04x}{record.identity[4:]}"
-        write_record(dataclasses.replace(record, identity=identity, seed=record.seed + 5 * turn), folder / f"{identity}.json")
+        write_record(
+            dataclasses.replace(record, identity=identity, seed=record.seed + 5 * turn), folder / f"{identity}.json"
+        )
 
 
 def measure(words: list[str], environment: dict[str, str]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ def markdown(table: Table) -> str:
         lines.append(_line(["nothing run yet", *[""] * (len(table.columns) - 1)]))
     if table.notes:
         lines += ["", *[f"{raised([number])} {note}  " for number, note in enumerate(table.notes, 1)]]
+    if table.below:
+        lines += ["", *[f"{line}  " for line in table.below]]
     return "\n".join(lines) + "\n"
 
 
@@ -63,6 +66,8 @@ def terminal(table: Table, *, width: int = WIDTH, colour: bool = False) -> str:
         console.print(_grid(heads, widths, list(zip(texts, styles, strict=True))))
     for number, note in enumerate(table.notes, 1):
         console.print(Text(f"{raised([number])} {note}", style="dim"))
+    for line in table.below:
+        console.print(Text(line, style="dim"))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
@@ -95,13 +100,24 @@ def _grid(heads: Sequence[str] | None, widths: Sequence[int], rows: Sequence[tup
     return grid
 
 
+def shown_columns(table: Table) -> list[int]:
+    """Returns the places of the columns, the labels' aside, that hold more than the word that nothing was run."""
+    if any(row.kind != "published" for row in table.rows):
+        return list(range(1, len(table.columns)))
+    return [
+        place
+        for place in range(1, len(table.columns))
+        if {row.cells[place - 1].printed for row in table.rows} - {"", "not run"}
+    ]
+
+
 def raised(numbers: Sequence[int]) -> str:
     """Returns note numbers as raised digits."""
     return ",".join(str(number) for number in numbers).translate(_RAISED)
 
 
 def _label(row: Row) -> str:
-    return ("↳ " if row.label.startswith("ours, ") else "") + row.label + raised(row.marks)
+    return ("↳ " if row.label.startswith("ours, ") or row.kind == "contrast" else "") + row.label + raised(row.marks)
 
 
 def _text(cell: Cell, stacked: bool = False) -> str:
@@ -115,4 +131,5 @@ def _text(cell: Cell, stacked: bool = False) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    """Returns a line of a Markdown table; what would end a cell or begin a tag is escaped."""
+    return "| " + " | ".join(re.sub(r"\||<(?=[A-Za-z/!])", r"\\\g<0>", cell) for cell in cells) + " |"

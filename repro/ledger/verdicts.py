@@ -69,7 +69,7 @@ def lines(found: Sequence[Judged], *, text: bool = True, everything: bool = Fals
     return listed
 
 
-def shortened(text: str, most: int = 94) -> str:
+def shortened(text: str, most: int = 88) -> str:
     """Returns the beginning of a text, cut at a word."""
     return text if len(text) <= most else text[:most].rpartition(" ")[0] + " ..."
 

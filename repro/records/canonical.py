@@ -31,11 +31,11 @@ def _plain(value: Any) -> Any:
     kind = type(value)
     if kind is str or kind is bool or kind is int or value is None:
         return value
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):  # the second asks an abstract class, which takes long
         return {key if type(key) is str else _key(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
+    if kind is list or isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    if isinstance(value, float):
+    if kind is float or isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{float(value)} has no canonical form")
         return int(value) if value == int(value) else float(value)

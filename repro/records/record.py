@@ -32,11 +32,16 @@ class Record:
         inputs: by name, the identity, config and digest of each run that it started from.
         scores: by "SPLIT-best" and "SPLIT-last", the metrics.
         baselines: by split, then by baseline, the metrics.
-        measures: seconds, memory, trainable_parameters (the head among them), head_parameters, total_parameters.
+        measures: what the run took; a key that is missing (in older records) or null was not measured.
+            seconds, train_seconds; energy_joules, and energy_source: how it was had (NVML, RAPL, or an estimate);
+            steps of the optimiser; tokens trained on, padding not counted; train_flops and predict_flops: all the
+            floating-point operations, by our formulas; peak_memory_bytes; trainable_parameters (the head among them),
+            head_parameters, total_parameters.
         data: by split, source, digest and number of rows.
         curves: name and digest of the file of curves beside the record, and the same curves in few points.
         predictions: digest of the predictions, by split and epoch.
-        versions: of libraries, and of our own classes and modules.
+        versions: of libraries, of our own classes and modules, and of CUDA and its driver on a GPU.
+        hardware: kind, name and number of devices, threads, ...: nothing that names the machine.
         digest: of everything else here; write_record computes it.
         path: where the record was read from; no part of it.
     """
@@ -59,7 +64,7 @@ class Record:
     scores: Scores
     best_epoch: int | None
     baselines: Mapping[str, Scores]
-    measures: Mapping[str, float | None]
+    measures: Mapping[str, float | str | None]
     diverged: int
     data: Mapping[str, Mapping[str, Any]]
     curves: Mapping[str, Any] | None
@@ -117,8 +122,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file aside, syncs it, renames it into place and syncs the folder.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file aside, syncs it, renames it into place and syncs the folder.
+
+    Args:
+        content: bytes, or a text that is written as UTF-8.
 
     Raises:
         UserError: the folder cannot be written to, or the disk is full; what was there before is untouched.
@@ -126,8 +134,8 @@ def write_whole(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with aside.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)

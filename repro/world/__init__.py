@@ -1,4 +1,5 @@
 """The generated world of the tiny scale: its words, its text, its tasks. Truth is known, so labels are exact."""
+
 from __future__ import annotations
 
 from repro.world.lexicon import vocabulary

@@ -3,6 +3,7 @@
 Every corruption breaks a rule that the grammar itself holds: agreement, the form after an auxiliary, the number after a
 determiner, the place of a determiner. Dropped words and swapped equals often leave a good sentence: they are not used.
 """
+
 from __future__ import annotations
 
 import random
@@ -37,8 +38,13 @@ def _be(deed: Event, words: Wording, rng: random.Random, good: bool) -> str:
 
 def _auxiliary(deed: Event, words: Wording, rng: random.Random, good: bool) -> str:
     auxiliary = rng.choice(("will", "did not", "will not"))
-    return join(say_person(deed.subject, words), auxiliary, say_verb(deed, words, 0 if good else rng.choice((1, 2))),
-                 say_thing(deed, words), say_detail(deed, "place", words))
+    return join(
+        say_person(deed.subject, words),
+        auxiliary,
+        say_verb(deed, words, 0 if good else rng.choice((1, 2))),
+        say_thing(deed, words),
+        say_detail(deed, "place", words),
+    )
 
 
 def _determiner(deed: Event, words: Wording, rng: random.Random, good: bool) -> str:
@@ -48,8 +54,14 @@ def _determiner(deed: Event, words: Wording, rng: random.Random, good: bool) -> 
     determiner = rng.choice(DEMONSTRATIVES[number])
     if determiner == "a" and (look or noun)[0] in "aeiou":
         determiner = "an"
-    return join(say_person(deed.subject, words), say_verb(deed, words, 2), determiner, look, noun,
-                say_detail(deed, "time", words))
+    return join(
+        say_person(deed.subject, words),
+        say_verb(deed, words, 2),
+        determiner,
+        look,
+        noun,
+        say_detail(deed, "time", words),
+    )
 
 
 def _order(deed: Event, words: Wording, rng: random.Random, good: bool) -> str:
@@ -57,8 +69,13 @@ def _order(deed: Event, words: Wording, rng: random.Random, good: bool) -> str:
     deed = replace(deed, definite=True)
     the, *rest = say_thing(deed, words).split()
     thing = [the, *rest] if good else [rest[0], the, *rest[1:]]
-    return join(say_person(deed.subject, words), say_verb(deed, words, 2), *thing, say_detail(deed, "place", words),
-                 say_detail(deed, "time", words))
+    return join(
+        say_person(deed.subject, words),
+        say_verb(deed, words, 2),
+        *thing,
+        say_detail(deed, "place", words),
+        say_detail(deed, "time", words),
+    )
 
 
 RULES = (_agreement, _be, _auxiliary, _determiner, _order)

@@ -3,6 +3,7 @@
 The world's convention, on which exact labels rest: a text tells of one event for each person, and every slot has one
 filler. So two sentences about the same person's deed agree, or leave something open, or contradict each other.
 """
+
 from __future__ import annotations
 
 import random
@@ -129,8 +130,19 @@ DETAILS = ("look", "adverb", "place", "time")
 SAMENESS = ("verb", "noun", "look", "adverb", "place", "time")
 
 
-FILLERS = {"colour": COLOUR, "look": LOOK, "adverb": ADVERB, "place": PLACE, "town": TOWN, "day": DAY, "month": MONTH,
-           "hour": HOUR, "verb": VERB, "dative": DATIVE, **THINGS}
+FILLERS = {
+    "colour": COLOUR,
+    "look": LOOK,
+    "adverb": ADVERB,
+    "place": PLACE,
+    "town": TOWN,
+    "day": DAY,
+    "month": MONTH,
+    "hour": HOUR,
+    "verb": VERB,
+    "dative": DATIVE,
+    **THINGS,
+}
 
 
 def _filler(slot: str, rng: random.Random, like: Concept | None = None) -> Concept:
@@ -161,8 +173,15 @@ def event(rng: random.Random, held_out: bool, details: int = 2, dative: float = 
     recipient = rng.choice(SHE + HE) if rng.random() < dative else None
     verb = rng.choice(VERB) if recipient is None else rng.choice(DATIVE)
     noun, number = rng.choice(OBJECTS), "plural" if rng.random() < 0.25 else "singular"
-    return Event(subject, verb, noun, number, rng.random() < 0.6, recipient=recipient,
-                 **{slot: _filler(slot, rng) for slot in filled})
+    return Event(
+        subject,
+        verb,
+        noun,
+        number,
+        rng.random() < 0.6,
+        recipient=recipient,
+        **{slot: _filler(slot, rng) for slot in filled},
+    )
 
 
 def changed(deed: Event, slot: str, rng: random.Random) -> Event:

@@ -3,6 +3,7 @@
 The same event is said in many ways: synonyms, active and passive, "gave kara the ring" and "gave the ring to kara", a
 place or time in front. A Wording holds these choices, so that a paraphrase is another wording of an equal event.
 """
+
 from __future__ import annotations
 
 import random
@@ -84,8 +85,13 @@ def say_detail(deed: Event, slot: str, words: Wording) -> str:
     if concept is None:
         return ""
     word = name(concept, words.index(slot))
-    return {"town": f"in {word}", "place": f"at the {word}", "day": f"on {word}", "month": f"in {word}",
-            "hour": f"at {word}"}[concept.kind]
+    return {
+        "town": f"in {word}",
+        "place": f"at the {word}",
+        "day": f"on {word}",
+        "month": f"in {word}",
+        "hour": f"at {word}",
+    }[concept.kind]
 
 
 def say_verb(deed: Event, words: Wording, form: int) -> str:

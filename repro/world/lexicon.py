@@ -3,6 +3,7 @@
 A concept is a pair of words that mean the same here ("violin/fiddle"): the world decides what is synonymous, so labels
 that rest on it are exact. Tables are data; the functions below only read them.
 """
+
 from __future__ import annotations
 
 import random
@@ -186,8 +187,7 @@ def _verbs(table: str, kind: str) -> list[Concept]:
 def _made_up(count: int, seed: str, ending: str) -> list[str]:
     """Names that no English word is: consonant, vowel, consonant, then the ending."""
     rng = random.Random(seed)
-    names = [onset + vowel + coda + ending
-             for onset in ONSETS.split() for vowel in "aeiou" for coda in CODAS.split()]
+    names = [onset + vowel + coda + ending for onset in ONSETS.split() for vowel in "aeiou" for coda in CODAS.split()]
     return sorted(rng.sample(names, count))
 
 
@@ -207,7 +207,24 @@ TOWN = [Concept("town", (name,)) for name in _made_up(100, "town", "bury")]
 def vocabulary() -> list[str]:
     """Every word that the world can say, in a fixed order."""
     words = FUNCTION.split() + SHE + HE + SURNAME + list(NOUNS)
-    for concept in [*OBJECTS, *KINDS.values(), *PEOPLE, *TRAIT, *COLOUR, *LOOK, *ADVERB, *PLACE, *TOWN, *HOUR, *DAY,
-                    *MONTH, *VERB, *DATIVE, *WORK, *PRAISE, *BLAME]:
+    for concept in [
+        *OBJECTS,
+        *KINDS.values(),
+        *PEOPLE,
+        *TRAIT,
+        *COLOUR,
+        *LOOK,
+        *ADVERB,
+        *PLACE,
+        *TOWN,
+        *HOUR,
+        *DAY,
+        *MONTH,
+        *VERB,
+        *DATIVE,
+        *WORK,
+        *PRAISE,
+        *BLAME,
+    ]:
         words += [*concept.words, *concept.plurals, *(form for forms in concept.forms for form in forms)]
     return sorted(set(words))

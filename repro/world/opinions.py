@@ -1,4 +1,5 @@
 """Sentences of praise and blame about works, with negation and contrast: the construction decides the polarity."""
+
 from __future__ import annotations
 
 import random

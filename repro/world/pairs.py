@@ -4,6 +4,7 @@ Surface is matched between classes wherever the task allows: in both classes of 
 differ, by synonyms in the one and by other words of the same kind in the other; constructions are drawn independently
 of the label. So word overlap says little, and the meaning of the words decides.
 """
+
 from __future__ import annotations
 
 import random

@@ -1,4 +1,5 @@
 """Splits of the eight GLUE-shaped tasks."""
+
 from __future__ import annotations
 
 import random
@@ -7,10 +8,26 @@ from repro.errors import UserError, did_you_mean
 from repro.world import pairs
 
 SEED = 7
-TASKS = {"mnli": pairs.mnli, "sst2": pairs.sst2, "mrpc": pairs.mrpc, "cola": pairs.cola, "qnli": pairs.qnli,
-         "qqp": pairs.qqp, "rte": pairs.rte, "stsb": pairs.stsb}
-TRAIN_SIZE = {"mnli": 3000, "sst2": 1500, "mrpc": 2000, "cola": 2500, "qnli": 2500, "qqp": 2000, "rte": 2000,
-              "stsb": 2000}
+TASKS = {
+    "mnli": pairs.mnli,
+    "sst2": pairs.sst2,
+    "mrpc": pairs.mrpc,
+    "cola": pairs.cola,
+    "qnli": pairs.qnli,
+    "qqp": pairs.qqp,
+    "rte": pairs.rte,
+    "stsb": pairs.stsb,
+}
+TRAIN_SIZE = {
+    "mnli": 3000,
+    "sst2": 1500,
+    "mrpc": 2000,
+    "cola": 2500,
+    "qnli": 2500,
+    "qqp": 2000,
+    "rte": 2000,
+    "stsb": 2000,
+}
 VALIDATION_SIZE, TEST_SIZE = 600, 2000
 SPLITS = ("train", "validation", "test")
 

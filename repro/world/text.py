@@ -3,6 +3,7 @@
 The documents speak only of people who are not held out. They carry no labels; what they teach is which words mean the
 same, what belongs to which category, and to look for the second segment's words in the first.
 """
+
 from __future__ import annotations
 
 import random
@@ -68,8 +69,9 @@ def verdict(rng: random.Random) -> Document:
         for slot in rng.sample(slots, rng.randint(1, 3)):
             supposed = changed(supposed, slot, rng)
     elif reply == "maybe":
-        supposed = extended(deed, rng.choice([slot for slot in ("place", "time", "look", "adverb")
-                                              if getattr(deed, slot) is None]), rng)
+        supposed = extended(
+            deed, rng.choice([slot for slot in ("place", "time", "look", "adverb") if getattr(deed, slot) is None]), rng
+        )
     return say(deed, words), f"{ask(supposed, wording(rng))} {reply}"
 
 
@@ -79,8 +81,13 @@ def doubt(rng: random.Random) -> Document:
     slot = rng.choice(["subject", "noun", "noun", *(s for s in ("place", "time") if getattr(deed, s) is not None)])
     true = rng.random() < 0.5
     supposed = deed if true else changed(deed, slot, rng)
-    said = (say_person(supposed.subject, other) if slot == "subject" else say_thing(supposed.without("look"), other)
-            if slot == "noun" else say_detail(supposed, slot, other))
+    said = (
+        say_person(supposed.subject, other)
+        if slot == "subject"
+        else say_thing(supposed.without("look"), other)
+        if slot == "noun"
+        else say_detail(supposed, slot, other)
+    )
     return say(deed, words), f"{said} ? {'yes' if true else 'no'}"
 
 
@@ -108,8 +115,11 @@ def judgement(rng: random.Random) -> Document:
     first = opinion(rng, False, positive)
     if rng.random() < 0.5:
         return first, f"so it was {quality(rng, positive)} and {quality(rng, positive)}"
-    reaction = ("everyone applauded", "the crowd cheered", "critics smiled", "everyone stayed") if positive else (
-        "everyone complained", "the crowd booed", "critics yawned", "everyone left")
+    reaction = (
+        ("everyone applauded", "the crowd cheered", "critics smiled", "everyone stayed")
+        if positive
+        else ("everyone complained", "the crowd booed", "critics yawned", "everyone left")
+    )
     return first, f"{rng.choice(reaction)} because it was {quality(rng, positive)}"
 
 
@@ -121,12 +131,28 @@ def present(rng: random.Random) -> Document:
 
 # what stands in the stages of the curriculum, with weights
 BEGIN = ((brief, 1),)
-RESTATE = ((restatement, 38), (pronoun, 14), (answer, 14), (category, 6), (correction, 4), (judgement, 18),
-           (present, 12))
+RESTATE = (
+    (restatement, 38),
+    (pronoun, 14),
+    (answer, 14),
+    (category, 6),
+    (correction, 4),
+    (judgement, 18),
+    (present, 12),
+)
 POINT = ((doubt, 85), (judgement, 15))
 WHOLE = ((verdict, 85), (judgement, 15))
-ALL = ((restatement, 12), (pronoun, 10), (answer, 16), (category, 8), (correction, 4), (judgement, 20), (present, 12),
-       (verdict, 14), (doubt, 6))
+ALL = (
+    (restatement, 12),
+    (pronoun, 10),
+    (answer, 16),
+    (category, 8),
+    (correction, 4),
+    (judgement, 20),
+    (present, 12),
+    (verdict, 14),
+    (doubt, 6),
+)
 # the share of the documents at which a stage ends
 CURRICULUM = ((0.06, BEGIN), (0.40, RESTATE), (0.50, POINT), (0.60, WHOLE), (1.0, ALL))
 

@@ -71,6 +71,19 @@ def test_spelling_out_what_the_recipe_says_is_no_deviation():
     assert (same.identity, same.deviates) == (plain.identity, ())
 
 
+def test_a_start_is_made_with_the_runs_own_alpha_and_that_is_no_deviation_of_its_own():
+    plain, other = one("paper=lora", "task=glue/rte"), one("paper=lora", "task=glue/rte", "paper.alpha=8")
+    assert other.inputs["start"].config["paper"]["alpha"] == 8
+    assert plain.inputs["start"].identity == one("paper=lora", "task=glue/mnli").identity
+    assert other.deviates == ("paper.alpha",)
+
+
+def test_another_start_is_a_deviation():
+    other = one("paper=lora", "task=glue/rte", "inputs.start=['paper=lora','task=glue/qnli']")
+    assert other.inputs["start"].task == "glue/qnli"
+    assert other.deviates == ("inputs.start",)
+
+
 def test_another_network_than_the_scale_brings_is_a_deviation():
     assert one("paper=finetune", "task=glue/rte", "network=tiny/encoder-random").deviates == ("network",)
 

@@ -49,7 +49,39 @@ def test_nothing_left_is_an_error():
 
 def test_conflicts_become_a_sweep():
     grids, _ = expand(["paper=lora", "task=glue/rte", "+conflicts=lora/glue"])
+    assert len({tuple(grid.items()) for grid in grids}) == len(grids) == 8
     assert {grid["paper.alpha"] for grid in grids} == {"8", "16"}
+
+
+def test_conflicts_are_those_of_the_model_and_the_task():
+    words = ["paper=lora", "task=glue/cola,glue/rte", "model=roberta-base,deberta-v2-xxlarge", "+conflicts=lora/glue"]
+    found = {}
+    for grid in expand(words)[0]:
+        for key in ("paper.alpha", "optim.lr", "trainer.accumulate_grad_batches"):
+            found.setdefault((grid["model"], grid["task"], key), set()).add(grid.get(key))
+    assert found["roberta-base", "glue/cola", "trainer.accumulate_grad_batches"] == {"1", "2"}
+    assert found["roberta-base", "glue/rte", "trainer.accumulate_grad_batches"] == {"1", "8"}
+    assert found["deberta-v2-xxlarge", "glue/rte", "paper.alpha"] == {"8", "32"}
+    assert found["deberta-v2-xxlarge", "glue/rte", "optim.lr"] == {"0.0002", "0.00026"}
+    assert found["roberta-base", "glue/rte", "optim.lr"] == {None}
+
+
+def test_a_users_value_is_not_swept():
+    grids, _ = expand(["paper=lora", "task=glue/rte", "paper.alpha=8", "+conflicts=lora/glue"])
+    assert {grid["paper.alpha"] for grid in grids} == {"8"}
+    assert len(grids) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["paper=finetune", "+conflicts=lora/glue"], "conflicts=lora/glue is not about finetune on glue/mrpc"),
+        (["paper=lora", "+conflicts=lora/gleu"], "conflicts=lora/gleu is not known: did you mean lora/glue"),
+    ],
+)
+def test_conflicts_of_something_else_are_refused(words, said):
+    with pytest.raises(UserError, match=said):
+        expand(words)
 
 
 def test_a_paper_brings_its_task_and_model():

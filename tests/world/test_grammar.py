@@ -1,4 +1,5 @@
 """What sentences the grammar makes of given events: written out by hand."""
+
 from __future__ import annotations
 
 import random
@@ -14,9 +15,13 @@ def concept(table: list[lexicon.Concept], word: str) -> lexicon.Concept:
 
 
 DEED = Event(
-    Person((concept(lexicon.TRAIT, "old"), concept(lexicon.PEOPLE, "doctor"))), concept(lexicon.VERB, "buy"),
-    concept(lexicon.OBJECTS, "axe"), definite=False, look=concept(lexicon.COLOUR, "red"),
-    place=concept(lexicon.PLACE, "market"), time=concept(lexicon.DAY, "monday"),
+    Person((concept(lexicon.TRAIT, "old"), concept(lexicon.PEOPLE, "doctor"))),
+    concept(lexicon.VERB, "buy"),
+    concept(lexicon.OBJECTS, "axe"),
+    definite=False,
+    look=concept(lexicon.COLOUR, "red"),
+    place=concept(lexicon.PLACE, "market"),
+    time=concept(lexicon.DAY, "monday"),
 )
 PLAIN = Wording(tuple((slot, 0) for slot in ("verb", "noun", "look", "adverb", "place", "time", "trait", "role")))
 
@@ -71,8 +76,9 @@ def test_corruptions_break_one_rule():
     bad = {rule.__name__: rule(deed, PLAIN, rng, False) for rule in acceptability.RULES}
     assert bad["_agreement"].endswith("buys a red axe on monday")
     assert " were bought by the old doctors" in bad["_be"]
-    assert any(f" {auxiliary} {verb} " in bad["_auxiliary"] for auxiliary in ("will", "not")
-               for verb in ("buys", "bought"))
+    assert any(
+        f" {auxiliary} {verb} " in bad["_auxiliary"] for auxiliary in ("will", "not") for verb in ("buys", "bought")
+    )
     assert any(f"{word} red axe " in bad["_determiner"] for word in ("these", "those", "many"))
     assert "bought red the axe" in bad["_order"]
 

@@ -1,4 +1,5 @@
 """Labels checked by another road than the one that made them: from the words back to their concepts."""
+
 from __future__ import annotations
 
 import pytest
@@ -6,11 +7,28 @@ import pytest
 from repro import world
 from repro.world import lexicon
 
-TABLES = (lexicon.OBJECTS, lexicon.KINDS.values(), lexicon.PEOPLE, lexicon.TRAIT, lexicon.COLOUR, lexicon.LOOK,
-          lexicon.ADVERB, lexicon.PLACE, lexicon.HOUR, lexicon.DAY, lexicon.MONTH,
-          lexicon.VERB, lexicon.DATIVE, lexicon.TOWN)
-MEANING = {word: concept.words[0] for table in TABLES for concept in table
-           for word in (*concept.words, *concept.plurals, *(form for forms in concept.forms for form in forms))}
+TABLES = (
+    lexicon.OBJECTS,
+    lexicon.KINDS.values(),
+    lexicon.PEOPLE,
+    lexicon.TRAIT,
+    lexicon.COLOUR,
+    lexicon.LOOK,
+    lexicon.ADVERB,
+    lexicon.PLACE,
+    lexicon.HOUR,
+    lexicon.DAY,
+    lexicon.MONTH,
+    lexicon.VERB,
+    lexicon.DATIVE,
+    lexicon.TOWN,
+)
+MEANING = {
+    word: concept.words[0]
+    for table in TABLES
+    for concept in table
+    for word in (*concept.words, *concept.plurals, *(form for forms in concept.forms for form in forms))
+}
 FUNCTION = set(lexicon.FUNCTION.split())
 CATEGORY = {concept.words[0]: concept.kind for concept in lexicon.OBJECTS}
 PRAISE = {word for concept in lexicon.PRAISE for word in concept.words}

@@ -1,4 +1,5 @@
 """What tasks and documents promise: the same bytes as ever, no leakage, balance, a closed vocabulary."""
+
 from __future__ import annotations
 
 import hashlib
@@ -14,8 +15,14 @@ from repro.world.splits import SPLITS, TASKS, normalised
 
 # bump world.version whenever one of these changes
 DIGESTS = {
-    "mnli": "28efc0226ef8", "sst2": "b24e210c9121", "mrpc": "5ed3455865d4", "cola": "73cc2c8baa40",
-    "qnli": "4b89750144ad", "qqp": "f7f343dff33b", "rte": "3c05ccad1aee", "stsb": "7e7c1de60b9f",
+    "mnli": "28efc0226ef8",
+    "sst2": "b24e210c9121",
+    "mrpc": "5ed3455865d4",
+    "cola": "73cc2c8baa40",
+    "qnli": "4b89750144ad",
+    "qqp": "f7f343dff33b",
+    "rte": "3c05ccad1aee",
+    "stsb": "7e7c1de60b9f",
     "documents": "f60a9d6834ce",
 }
 
@@ -93,8 +100,12 @@ def test_vocabulary_is_closed_and_has_no_idle_word():
     said = {word for document in text() for segment in document for word in segment.split()}
     for task in TASKS:
         for split in SPLITS:
-            said |= {word for row in rows(task, split) for key in ("sentence1", "sentence2")
-                     for word in (row[key] or "").split()}
+            said |= {
+                word
+                for row in rows(task, split)
+                for key in ("sentence1", "sentence2")
+                for word in (row[key] or "").split()
+            }
     assert said == set(vocabulary)
 
 
