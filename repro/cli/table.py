@@ -92,10 +92,13 @@ def _records(source: str | None, places: Any, problems: list[Any]) -> list[Any]:
 
 def _write(asked: _Asked) -> None:
     """Writes the pages of results/PAPER."""
-    from repro.ledger.report import write_report
+    from repro.ledger.report import write_overview, write_report
 
     changed = 0
-    for _, files in asked.each(lambda name: write_report(name, asked.known, asked.places, asked.problems)):
+    made = [
+        files for _, files in asked.each(lambda name: write_report(name, asked.known, asked.places, asked.problems))
+    ]
+    for files in (*made, write_overview(asked.known, asked.places, asked.problems)):
         for file, new in files:
             print(f"{file}: {'written' if new else 'as it was'}")
             changed += new

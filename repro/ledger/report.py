@@ -14,10 +14,11 @@ from repro.ledger.baselines import baselines_table
 from repro.ledger.claims_table import claims_tables, not_run
 from repro.ledger.figures import Figure, claims_forest, training_curves
 from repro.ledger.formula import Check
-from repro.ledger.published import about, published
+from repro.ledger.published import about, papers, published
 from repro.ledger.render import markdown
 from repro.ledger.tables import SCALES, Table, describe, paper_table, table_facts
 from repro.ledger.verdict import Judged
+from repro.ledger.verdicts import counts
 from repro.paths import Places
 from repro.records.record import Record, write_whole
 
@@ -272,6 +273,41 @@ def write_report(
         tables = "\n".join(one for one in only_run.values() if one)
         written.append((top, _replace(top, between_markers(text, paper, tables, top))))
     return written
+
+
+def overview(records: Sequence[Record], problems: list[UserError] | None = None) -> str:
+    """Returns a line a paper as Markdown: how much of it is known, and what our records say of its claims."""
+    lines = [
+        "| paper | published numbers | claims | recomputed: agree of printed | page |",
+        "| :-- | --: | :-- | --: | :-- |",
+    ]
+    for paper in papers():
+        judged = _judged(paper, records, problems if problems is not None else [])
+        printed = [check for check in _checks(paper) if check.printed]
+        agree = sum(check.agrees() for check in printed)
+        cells = (
+            (about(paper, "paper") or {}).get("name", paper),
+            f"{len(published(paper)):,}",
+            counts(judged) if judged else "",
+            f"{agree} of {len(printed)}" if printed else "",
+            f"[{paper}](results/{paper}/README.md)",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_overview(
+    records: Sequence[Record], places: Places, problems: list[UserError] | None = None
+) -> list[tuple[Path, bool]]:
+    """Writes the marked overview in the README.md beside results_dir.
+
+    Returns:
+        the file, if it has the marker, with whether its content changed.
+    """
+    top = places.results_dir.parent / "README.md"
+    if not top.is_file() or _marker("overview") not in (text := top.read_text(encoding="utf-8")):
+        return []
+    return [(top, _replace(top, between_markers(text, "overview", overview(records, problems), top)))]
 
 
 def _marker(paper: str) -> str:

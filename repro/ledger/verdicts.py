@@ -30,12 +30,12 @@ STYLES = {
 def counts(found: Sequence[Judged]) -> str:
     """Returns how many claims there are, and how many verdicts of each kind: "12 claims; tiny: 1 not reproduced"."""
     claims = len({one.claim.id for one in found})
-    parts = []
-    for scale in dict.fromkeys(one.scale for one in found):
-        here = [one for one in found if one.scale == scale]
-        each = [f"{number} {name}" for name in MARKS if (number := sum(one.verdict == name for one in here))]
-        parts.append(f"{scale or 'at no scale'}: {', '.join(each)}")
-    return "; ".join([f"{claims} claims", *parts])
+    parts = [f"{claims} claim{'s' if claims > 1 else ''}"]
+    for scale in dict.fromkeys(one.scale for one in found if one.scale):
+        here = [one.verdict for one in found if one.scale == scale]
+        parts.append(f"{scale}: {', '.join(f'{here.count(name)} {name}' for name in MARKS if name in here)}")
+    silent = sum(not one.scale for one in found)
+    return "; ".join([*parts, *([f"{silent} without a run" if silent < claims else "none run"] if silent else [])])
 
 
 def lines(found: Sequence[Judged], *, text: bool = True, everything: bool = False) -> list[tuple[str, str]]:

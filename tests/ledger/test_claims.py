@@ -288,7 +288,7 @@ def test_a_missing_row_is_named_and_the_rest_is_still_judged(toy, tmp_path, reco
 def test_the_list_of_verdicts_in_words(toy, records):
     toy(claim(contrast({"above": 0}, column="MRPC", says="LoRA against fine-tuning")), claim(contrast(), name="C2"))
     found = judged("toy", records)
-    assert counts(found) == "2 claims; tiny: 1 reproduced; at no scale: 1 not run"
+    assert counts(found) == "2 claims; tiny: 1 reproduced; 1 without a run"
     text = [line for line, _ in lines(found)]
     assert text[0] == "● C1 reproduced at tiny (tiny/encoder)"
     assert any("LoRA against fine-tuning" in line for line in text)
