@@ -59,7 +59,7 @@ def _measures(record) -> list[str]:
     lines = ["measures"]
     for name, value in record.measures.items():
         if value is not None:
-            lines.append(f"  {name:24}{value:,}")
+            lines.append(f"  {name:24}{value if isinstance(value, str) else f'{value:,}'}")
     return [
         *lines,
         "  hardware                " + ", ".join(f"{key} {value}" for key, value in record.hardware.items()),

@@ -4,14 +4,17 @@
 - Before every batch the generators are seeded from (seed, batch, rank): a resumed run sees the same dropout.
 - A step is one step of the optimiser, whatever the accumulation; `safe_point` is true at its boundaries.
 - Checkpoints hold what learns, and nothing of what is frozen.
+- The floating-point operations of `network` are counted wherever it is called, in training steps, whatever they are,
+  and in predictions. A paper that calls other networks adds what those take.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from repro.errors import UserError, did_you_mean
+from repro.models.flops import FlopCounter
 from repro.models.load import head_modules, shape_error
 
 Row = dict[str, Any]
@@ -62,6 +66,8 @@ class Paper(LightningModule):
         self.steps = 0  # of the optimiser
         self.batches = 0  # begun, of training
         self.tokens: Tensor | int = 0  # trained on by this process, padding not counted
+        self.train_flops = 0  # by this process
+        self.predict_flops = 0  # by this process, in every epoch's validation and in the predictions at the end
         self._mid_step = False
         self._rows: list[Row] = []
 
@@ -98,6 +104,11 @@ class Paper(LightningModule):
             self.load_product(self.inputs["start"])
         self.train()  # a loaded network comes in eval mode, and Lightning leaves modes alone: no dropout then
 
+    def on_train_start(self) -> None:
+        self.train_flops += self._count()  # what was computed between two batches is training's too
+
+    on_validation_start = on_predict_start = on_train_start
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         state = f"{self.seed}.{self.batches}.{self.global_rank}".encode()
         number = int.from_bytes(hashlib.blake2b(state, digest_size=8).digest(), "little")
@@ -115,6 +126,9 @@ class Paper(LightningModule):
             self.tokens = self.tokens + batch["attention_mask"].sum()
         return loss
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.train_flops += self._count()
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         self.steps += 1
@@ -125,7 +139,7 @@ class Paper(LightningModule):
         return not self._mid_step
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
-        self._rows += self.predict(batch)
+        self._rows += self.predict_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         rows, self._rows = self.gather(self._rows), []
@@ -135,7 +149,9 @@ class Paper(LightningModule):
         self.log_dict({f"validation/{metric}": float(value) for metric, value in scores.items()})
 
     def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> list[Row]:
-        return self.predict(batch)
+        rows = self.predict(batch)
+        self.predict_flops += self._count()
+        return rows
 
     def gather(self, rows: Iterable[Row]) -> list[Row]:
         """The rows of all processes, each example once, in the order of their ids."""
@@ -145,6 +161,18 @@ class Paper(LightningModule):
             torch.distributed.all_gather_object(parts, list(rows))
         once = {row["id"]: row for part in parts for row in part}
         return [once[number] for number in sorted(once)]
+
+    def _count(self) -> int:
+        """Returns the floating-point operations since it was last asked."""
+        return 0 if self._flop_counter is None else self._flop_counter.taken()
+
+    @cached_property
+    def _flop_counter(self) -> FlopCounter | None:
+        try:
+            return FlopCounter(self.network)
+        except Exception as error:  # whatever a network of another kind raises; its result is worth more than its cost
+            print(f"the operations of {type(self.network).__name__} are not counted: {error}", file=sys.stderr)
+            return None
 
     # The optimiser.
 
@@ -214,7 +242,9 @@ class Paper(LightningModule):
         }
         state = checkpoint.get("state_dict", {})
         checkpoint["state_dict"] = {name: value for name, value in state.items() if name not in frozen}
-        checkpoint["counts"] = {"steps": self.steps, "batches": self.batches, "tokens": int(self.tokens)}
+        self.train_flops += self._count()
+        counts = ("steps", "batches", "tokens", "train_flops", "predict_flops")
+        checkpoint["counts"] = {name: int(getattr(self, name)) for name in counts}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         missing = [name for name in self._learning() if f"network.{name}" not in checkpoint["state_dict"]]

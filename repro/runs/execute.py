@@ -25,6 +25,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.loggers import WandbLogger
 
+from repro.energy import EnergyMeter
 from repro.errors import UserError
 from repro.models.load import load_network, make_folder
 from repro.records.identity import file_digest, portable
@@ -53,8 +54,8 @@ def execute(cell: Cell, *, show_bar: bool = False) -> Record | None:
     Raises:
         UserError: whatever a user can mend; nothing recorded before is touched.
     """
-    with _workplace(cell) as folder:
-        inputs = {name: _made(one, show_bar) for name, one in cell.inputs.items()} | cell.given
+    inputs = {name: _made(one, show_bar) for name, one in cell.inputs.items()} | cell.given
+    with _workplace(cell) as folder, EnergyMeter() as meter:
         config = copy.deepcopy(cell.config)
         began = time.perf_counter()
         _set_threads(config)
@@ -75,8 +76,14 @@ def execute(cell: Cell, *, show_bar: bool = False) -> Record | None:
             return None
         scores, digests = _score_epochs(trainer, paper, task, best, folder)
         paper.save_product(folder / "product")
-        seconds = {"seconds": round(time.perf_counter() - began, 2), "train_seconds": round(trained - began, 2)}
-        record = _record(cell, folder, task, paper, trainer, scores=scores, best=best, seconds=seconds, digests=digests)
+        energy = meter.read(measure.gpus(trainer.strategy.root_device.type, trainer.device_ids))
+        spent = {
+            "seconds": round(time.perf_counter() - began, 2),
+            "train_seconds": round(trained - began, 2),
+            "energy_joules": round(energy.joules, 1),
+            "energy_source": energy.source,
+        }
+        record = _record(cell, folder, task, paper, trainer, scores=scores, best=best, spent=spent, digests=digests)
         write_record(record, folder / "record.json")
         final = _publish(folder, cell)
     _to_wandb(cell, final, scores, streaming)
@@ -228,6 +235,7 @@ def _score_epochs(
                 rows[split] = [row for batch in trainer.predict(paper, task.split_dataloader(split)) for row in batch]
             file = folder / "predictions" / f"{split}-{epoch}.jsonl"
             task.write_predictions(rows[split], file, split)
+            task.write_statistics(rows[split], file, split)
             scores[f"{split}-{epoch}"] = task.score(rows[split], split)
             digests[f"{split}-{epoch}"] = file_digest(file, folder)
     return scores, digests
@@ -242,7 +250,7 @@ def _record(
     *,
     scores: Mapping[str, Any],
     best: BestEpoch,
-    seconds: Mapping[str, float],
+    spent: Mapping[str, float | str],
     digests: Mapping[str, str],
 ) -> Record:
     device = trainer.strategy.root_device.type
@@ -267,9 +275,11 @@ def _record(
         best_epoch=best.epoch,
         baselines={split: task.baselines(split) for split in task.scored_splits()},
         measures={
-            **seconds,
+            **spent,
             "steps": paper.steps,
             "tokens": int(paper.tokens),
+            "train_flops": paper.train_flops or None,
+            "predict_flops": paper.predict_flops or None,
             "peak_memory_bytes": measure.peak_memory(device),
             "trainable_parameters": paper.trainable_parameters(),
             "head_parameters": paper.head_parameters(),
@@ -286,8 +296,8 @@ def _record(
             "points": thinned(folder / "metrics.jsonl"),
         },
         predictions=dict(digests),
-        versions=measure.versions(),
-        hardware=measure.hardware(device),
+        versions=measure.versions(cell.config, device),
+        hardware=measure.hardware(device, trainer.world_size),
         commit=measure.commit(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

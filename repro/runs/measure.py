@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 import resource
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from repro import paths
+from repro.energy import NVML
+from repro.records import identity
 
 PACKAGES = ("torch", "lightning", "transformers", "tokenizers", "datasets", "torchmetrics", "numpy", "scipy")
 
@@ -38,17 +42,71 @@ def peak_memory(device: str) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def hardware(device: str) -> dict[str, str | int]:
-    """Returns what the run is running on."""
+def gpus(device: str, places: Sequence[int]) -> list[str]:
+    """Returns the UUIDs, as NVML writes them, of the NVIDIA GPUs that stand at these places; none on a CPU."""
     import torch
 
-    name = torch.cuda.get_device_name() if device == "cuda" else _processor()
-    return {"device": device, "name": name, "threads": torch.get_num_threads(), "system": platform.system()}
+    if device != "cuda":
+        return []
+    return [f"GPU-{torch.cuda.get_device_properties(place).uuid}" for place in places]
 
 
-def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the libraries that can move a number."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+def hardware(device: str, devices: int) -> dict[str, str | int | None]:
+    """Returns what the run is running on, and nothing that names the machine.
+
+    Args:
+        device: "cpu", "cuda", ...
+        devices: how many of them, on all machines together.
+    """
+    import torch
+
+    return {
+        "device": device,
+        "name": torch.cuda.get_device_name() if device == "cuda" else _processor(),
+        "devices": devices,
+        "threads": torch.get_num_threads(),
+        "processors": os.cpu_count(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "system": platform.system(),
+    }
+
+
+def versions(config: Mapping[str, Any], device: str) -> dict[str, str | int | None]:
+    """Returns the versions of whatever can move a number.
+
+    Args:
+        config: the configuration, whose `_target_`s name classes of ours; metrics, decoders and the world stand behind.
+        device: that the run is on; a GPU brings CUDA and its driver.
+    """
+    libraries = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+    ours: dict[str, int] = {}
+    for target in _targets(config):
+        ours |= identity.versions(target)
+    return libraries | (_cuda() if device == "cuda" else {}) | ours
+
+
+def _targets(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("_target_"), str):
+            yield value["_target_"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from _targets(one)
+
+
+def _cuda() -> dict[str, str | int | None]:
+    import torch
+
+    library = NVML()
+    try:
+        return {
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+            "driver": library.driver(),
+        }
+    finally:
+        library.close()
 
 
 def commit() -> str | None:

@@ -50,6 +50,27 @@ def test_a_kept_record_shows_its_curves_from_the_points_in_it(tmp_path, make_rec
     assert "train/loss (3 points)" in capsys.readouterr().out
 
 
+def test_it_shows_what_the_run_took(tmp_path, make_record, capsys):
+    measures = {"train_flops": 1_234_567_890, "energy_joules": 840.5, "energy_source": "estimate: 84.1 CPU seconds"}
+    record = write_record(make_record(measures=measures | {"predict_flops": None}), tmp_path / "kept.json")
+    show.main([str(record.path)])
+    text = capsys.readouterr().out
+    for line in (
+        "train_flops             1,234,567,890",
+        "joules           840.5",
+        "source           estimate: 84.1 CPU",
+    ):
+        assert line in text
+    assert "predict_flops" not in text
+
+
+def test_a_record_from_before_energy_and_operations_were_measured_shows_the_others(run, capsys):
+    show.main([run.identity])
+    text = capsys.readouterr().out
+    assert "trainable_parameters    28,800" in text
+    assert "flops" not in text
+
+
 def test_a_broken_line_of_the_curves_is_named(run):
     (run.path.parent / "metrics.jsonl").write_text('{"step": 1, "train/loss": 1.0}\n{"step": 2, "tra')
     with pytest.raises(UserError, match=r"metrics\.jsonl line 2"):

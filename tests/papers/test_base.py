@@ -6,9 +6,12 @@ import lightning
 import pytest
 import torch
 import transformers
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 
 from repro.errors import UserError
+from repro.papers import base
 from repro.papers.base import checked_optim, parameter_groups, schedule_factor
 from repro.papers.finetune import Finetune
 from repro.papers.lora import LoRA
@@ -68,6 +71,66 @@ def test_thirty_steps_of_each_method_reduce_the_loss(paper, toy):
         assert int(module.tokens) == 30 * (16 * 10 - 2)
 
 
+def torch_counts(call) -> int:
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize(("kind", "settings"), [(LoRA, METHOD), (Finetune, {"trains": "head"})])
+def test_the_operations_of_a_run_are_those_of_its_batches(paper, toy, kind, settings):
+    module, other = paper(kind, **settings), paper(kind, **settings)
+    large, small = toy.batch(6, 10), toy.batch(3, 7)
+
+    class Between(lightning.Callback):
+        @torch.no_grad()
+        def on_train_epoch_end(self, trainer, module):
+            module.predict(small)
+
+    trainer, _ = fit(
+        module,
+        [large, small],
+        also=Between(),
+        validation=DataLoader([large], None),
+        num_sanity_val_steps=0,
+        max_epochs=2,
+        accumulate_grad_batches=2,
+    )
+    rows = trainer.predict(module, DataLoader([small], batch_size=None))
+    assert len(rows[0]) == 3
+    train = sum(torch_counts(lambda: other.loss(batch).backward()) for batch in (large, small))  # noqa: B023
+    with torch.no_grad():
+        once, last = (torch_counts(lambda: other.predict(batch)) for batch in (large, small))  # noqa: B023
+    assert module.train_flops == 2 * (train + last) > 0  # what is computed between batches is training's too
+    assert module.predict_flops == 2 * once + last  # validation after each epoch, and the prediction
+
+
+def test_a_checkpoint_after_a_batch_holds_the_operations_of_that_batch_too(paper, toy):
+    stored = []
+
+    class Keep(lightning.Callback):
+        def on_train_batch_end(self, trainer, module, *others):
+            module.on_save_checkpoint(checkpoint := {})
+            stored.append(checkpoint["counts"]["train_flops"])
+
+    module = paper(LoRA, **METHOD)
+    fit(module, [toy.batch()] * 2, also=Keep())
+    assert stored == [module.train_flops // 2, module.train_flops]
+
+
+def test_a_network_that_cannot_be_counted_trains_all_the_same(paper, toy, monkeypatch, capsys):
+    def fails(network):
+        raise ValueError("it has another loop")
+
+    monkeypatch.setattr(base, "FlopCounter", fails)
+    module = paper(Finetune, trains="all")
+    _, watch = fit(module, [toy.batch()] * 2)
+    assert len(watch.losses) == 2
+    assert module.train_flops == 0
+    written = capsys.readouterr().err
+    assert written.count("the operations of BertForSequenceClassification are not counted: it has another loop") == 1
+
+
 def test_a_loaded_network_comes_in_eval_mode_and_is_put_in_training(toy):
     module = LoRA(
         task=toy.task(),
@@ -110,6 +173,7 @@ def test_a_resumed_run_has_the_same_losses_and_weights(paper, toy, tmp_path):
     _, rest = fit(resumed := paper(LoRA, **METHOD), batches, max_epochs=2, resume=tmp_path / "half.ckpt")
     assert rest.losses == watch.losses[6:]
     assert all(torch.equal(value, resumed.trainable_state()[name]) for name, value in whole.trainable_state().items())
+    assert resumed.train_flops == whole.train_flops > 0
     assert (
         (resumed.steps, resumed.batches, int(resumed.tokens))
         == (12, 12, int(whole.tokens))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,29 @@ def test_a_run_leaves_its_record_and_all_that_it_speaks_of(folder, record):
     assert (
         record.measures["trainable_parameters"] - record.measures["head_parameters"] == 2 * LAYERS * 2 * 8 * 128
     )  # 2 L d r, q and v
+
+
+def test_it_says_what_it_took(record):
+    measures = record.measures
+    assert 0 < measures["train_seconds"] < measures["seconds"]
+    assert measures["energy_joules"] > 0
+    assert measures["energy_source"].startswith(("estimate: ", "RAPL: ", "NVML: "))
+    # 4 width^2 + 2 width 256 weights a layer. LoRA goes forward and back, but has no gradient of these weights: about
+    # 2 + 2 operations a weight (less in layer 0), and less than 6.
+    body, tokens = LAYERS * (4 * 128**2 + 2 * 128 * 256), measures["tokens"]
+    assert 3.5 * body * tokens < measures["train_flops"] < 6 * body * tokens
+    rows = {split: record.data[split]["rows"] for split in ("validation", "test")}
+    predicted = 3 * rows["validation"] + rows["test"]  # after both epochs, and at the end; once more for the best epoch
+    trained = 2 * 96
+    assert 1 <= measures["predict_flops"] / predicted / (2 * body * tokens / trained) < 3
+
+
+def test_it_says_what_made_it_and_does_not_name_the_machine(record):
+    ours = {"LoRA": 1, "Paper": 1, "GLUE": 1, "Task": 1, "repro.metrics.classification": 1}
+    assert ours.items() <= record.versions.items()
+    assert {"python", "torch", "lightning", "transformers", "repro.world"} <= record.versions.keys()
+    assert {"devices": 1, "threads": 1}.items() <= record.hardware.items()
+    assert platform.node() not in [*record.versions.values(), *record.hardware.values()]
 
 
 def test_it_says_in_what_it_deviates(record):
