@@ -110,6 +110,7 @@ class Task(LightningDataModule):
             if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
                 raise UserError(f"task.{key}={size} is no positive whole number", f"give one, such as task.{key}=16")
         self.name, self.suite, self.folder, self.seed = name, suite, folder, seed
+        self.position = (0, 0)
         self.batch_size, self.max_length = batch_size, max_length
         self.train_size, self.evaluation_tokens = train_size, evaluation_tokens
         self.splits: dict[str, Split] = {}
@@ -249,8 +250,13 @@ class Task(LightningDataModule):
         """Returns batches of train; `batch_sampler.set_epoch` chooses the epoch's order."""
         if self.batch_size is None:
             raise UserError(f"task.batch_size of {self.title} has no value", "give one, such as task.batch_size=16")
-        lengths = self._lengths("train")
-        return self._loader("train", TrainingBatches(lengths, seed=self.seed, rule=self.rule()))
+        batches = TrainingBatches(self._lengths("train"), seed=self.seed, rule=self.rule())
+        batches.start_at(*self.position)
+        return self._loader("train", batches)
+
+    def continue_at(self, epoch: int, batch: int) -> None:
+        """Lets training begin at a batch of an epoch: to continue a run."""
+        self.position = (epoch, batch)
 
     def rule(self) -> Rule:
         """Returns how training batches are cut."""

@@ -93,7 +93,7 @@ class TrainingBatches(Sampler[list[int]]):
 
     def __init__(self, lengths: Sequence[int], *, seed: int, rule: Rule) -> None:
         self.lengths, self.seed, self.rule = lengths, seed, rule
-        self.epoch = self.start = 0
+        self.epoch, self.start = 0, (0, 0)
 
     @property
     def sampler(self) -> TrainingBatches:
@@ -103,9 +103,9 @@ class TrainingBatches(Sampler[list[int]]):
         """Chooses the epoch whose order the next iteration gives."""
         self.epoch = epoch
 
-    def start_at(self, batch: int) -> None:
-        """Lets the next iteration, and only that, begin at a batch: to continue an epoch."""
-        self.start = batch
+    def start_at(self, epoch: int, batch: int) -> None:
+        """Chooses an epoch, and lets its order begin at a batch of this process: to continue a run."""
+        self.epoch, self.start = epoch, (epoch, batch)
 
     def __len__(self) -> int:
         return math.ceil(math.ceil(len(self.lengths) / self.rule.batch_size) / _processes()[1])
@@ -114,8 +114,8 @@ class TrainingBatches(Sampler[list[int]]):
         rank, processes = _processes()
         batches = training_order(self.lengths, seed=self.seed, epoch=self.epoch, rule=self.rule)
         batches += batches[: -len(batches) % processes]  # gradients are averaged: nobody may lack a batch
-        start, self.start = self.start, 0
-        return iter(batches[rank::processes][start:])
+        first = self.start[1] if self.epoch == self.start[0] else 0
+        return iter(batches[rank::processes][first:])
 
 
 class EvaluationBatches(Sampler[list[int]]):
