@@ -4,6 +4,7 @@
 - Before every batch the generators are seeded from (seed, batch, rank): a resumed run sees the same dropout.
 - A step is one step of the optimiser, whatever the accumulation; `safe_point` is true at its boundaries.
 - Checkpoints hold what learns, and nothing of what is frozen.
+- A loss or a gradient that is not finite ends the training with `Diverged`, which names the step and the examples.
 - The floating-point operations of `network` are counted wherever it is called, in training steps, whatever they are,
   and in predictions. A paper that calls other networks adds what those take.
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.plugins import Precision
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -28,8 +30,14 @@ from repro.models.flops import FlopCounter
 from repro.models.load import head_modules, shape_error
 
 Row = dict[str, Any]
+WATCHED = 32
+"""Numbers that are looked at together on a GPU."""
 SCHEDULES = ("linear", "cosine", "constant")
 _OPTIM = {"lr", "weight_decay", "betas", "eps", "warmup_ratio", "warmup_steps", "schedule", "clip"}
+
+
+class Diverged(Exception):
+    """A loss or a gradient is not finite: the message names the step and the examples."""
 
 
 class Paper(LightningModule):
@@ -69,6 +77,8 @@ class Paper(LightningModule):
         self.train_flops = 0  # by this process
         self.predict_flops = 0  # by this process, in every epoch's validation and in the predictions at the end
         self._mid_step = False
+        self._watched: list[tuple[str, Tensor, int, Any]] = []
+        self._watched_examples: Any = None
         self._rows: list[Row] = []
 
     # What a paper says of itself.
@@ -107,7 +117,11 @@ class Paper(LightningModule):
     def on_train_start(self) -> None:
         self.train_flops += self._count()  # what was computed between two batches is training's too
 
-    on_validation_start = on_predict_start = on_train_start
+    def on_validation_start(self) -> None:
+        self._look()
+        self.train_flops += self._count()
+
+    on_predict_start = on_train_start
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         state = f"{self.seed}.{self.batches}.{self.global_rank}".encode()
@@ -121,6 +135,7 @@ class Paper(LightningModule):
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         loss = self.loss(batch)
+        self._watch("loss", loss.detach(), batch.get("index"))
         self.log("train/loss", loss.detach(), batch_size=1)
         if "attention_mask" in batch:
             self.tokens = self.tokens + batch["attention_mask"].sum()
@@ -201,8 +216,34 @@ class Paper(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        if self.optim.get("clip"):
-            self.clip_gradients(optimizer, gradient_clip_val=self.optim["clip"], gradient_clip_algorithm="norm")
+        clip, plugin = self.optim.get("clip"), self.trainer.precision_plugin
+        if not clip:
+            return
+        if type(plugin).clip_grad_by_norm is not Precision.clip_grad_by_norm:  # sharded: the strategy knows how
+            self.clip_gradients(optimizer, gradient_clip_val=clip, gradient_clip_algorithm="norm")
+            return
+        norm = nn.utils.clip_grad_norm_(plugin.main_params(optimizer), clip)
+        if getattr(plugin, "scaler", None) is None:  # a scaler skips steps with a gradient that is not finite
+            self._watch("norm of the gradient", norm, self._watched_examples)
+
+    # What is not finite.
+
+    def _watch(self, what: str, value: Tensor, examples: Any) -> None:
+        """Looks whether a number of this step is finite; on a GPU some steps later, since looking waits for it."""
+        self._watched.append((what, value, self.steps + 1, examples))
+        self._watched_examples = examples
+        if value.device.type == "cpu" or len(self._watched) >= WATCHED:
+            self._look()
+
+    def _look(self) -> None:
+        """Raises Diverged if a number that was watched is not finite."""
+        watched, self._watched = self._watched, []
+        if not watched or torch.stack([value.float() for _, value, _, _ in watched]).isfinite().all():
+            return
+        what, value, step, examples = next(one for one in watched if not one[1].isfinite())
+        ids = [] if examples is None else examples.flatten().tolist()
+        named = f" (examples {', '.join(map(str, ids[:20]))}{', ...' if len(ids) > 20 else ''})" if ids else ""
+        raise Diverged(f"the {what} is {float(value)} at step {step}{named}")
 
     # What learns, and how much of it.
 

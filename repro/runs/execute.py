@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
-import math
 import os
 import shutil
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,16 +24,21 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.loggers import WandbLogger
 
-from repro.energy import EnergyMeter
 from repro.errors import UserError
 from repro.models.load import load_network, make_folder
+from repro.papers.base import Diverged
 from repro.records.identity import file_digest, portable
-from repro.records.record import Record, write_record
+from repro.records.record import Record, write_record, write_whole
 from repro.runs import measure
 from repro.runs.beat import Beat, bar
+from repro.runs.best import BestEpoch
+from repro.runs.checkpoint import FOLDER, CheckedIO, Cut, Keep, newest, sync_folder
 from repro.runs.compose import Cell
 from repro.runs.find import product, recorded
+from repro.runs.lock import held, lock_file
 from repro.runs.loggers import JsonLines, thinned, wandb_logger, write_to_wandb
+from repro.runs.predict import score_epochs
+from repro.runs.spent import Spent
 
 if TYPE_CHECKING:
     from repro.papers.base import Paper
@@ -55,39 +59,76 @@ def execute(cell: Cell, *, show_bar: bool = False) -> Record | None:
         UserError: whatever a user can mend; nothing recorded before is touched.
     """
     inputs = {name: _made(one, show_bar) for name, one in cell.inputs.items()} | cell.given
-    with _workplace(cell) as folder, EnergyMeter() as meter:
-        config = copy.deepcopy(cell.config)
-        began = time.perf_counter()
+    if cell.config["fast_dev_run"]:
+        with tempfile.TemporaryDirectory(prefix="repro-trial-") as trial:
+            _run(cell, inputs, Path(trial), show_bar)
+        return None
+    with held(lock_file(cell), wait=True):
+        if not cell.config["rerun"] and (done := recorded(cell)) is not None:
+            return done  # somebody else ended it while we waited
+        made = _run(cell, inputs, _workplace(cell), show_bar)
+        final = _publish(cell, made.record.diverged)
+    _to_wandb(cell, final, made.record.scores, made.streaming)
+    return made.record
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A run as it ended: its record, and the W&B logger if it streams."""
+
+    record: Record
+    streaming: WandbLogger | None
+
+
+def _run(cell: Cell, inputs: Mapping[str, Path], folder: Path, show_bar: bool) -> _Made | None:
+    """Makes the run in a folder, from where it was cut if it was; a trial leaves nothing."""
+    config, cut = copy.deepcopy(cell.config), newest(folder)
+    with Spent(cut) as spent:
         _set_threads(config)
-        measure.forget_peak_memory()
         lightning.seed_everything(cell.seed, verbose=False)
-        network = _network_folder(config["network"], inputs, folder)
-        task: Task = _built(config["task"], folder=network, seed=cell.seed)
-        settings = task.head | config["network"].get("config", {})
-        load = lambda: {"network": load_network(network, weights=config["network"]["weights"], **settings)}  # noqa: E731
-        paper: Paper = _built(
-            config["paper"], task=task, load=load, inputs=inputs, optim=config["optim"], seed=cell.seed
-        )
+        task, paper = _task_and_paper(cell, config, inputs, folder)
         best = BestEpoch(task.main_metric)
-        trainer, streaming = _trainer(cell, folder, [best, Beat(folder), LearningRateMonitor("step"), *bar(show_bar)])
-        trainer.fit(paper, datamodule=task)
-        trained = time.perf_counter()
+        keep = Keep(folder, config["checkpoint_seconds"], spent.now, spent.restarts)
+        callbacks = [best, keep, Beat(folder), LearningRateMonitor("step"), *bar(show_bar)]
+        trainer, streaming = _trainer(cell, folder, callbacks, cut)
+        spent.runs_on(trainer)
+        diverged = _fit(trainer, paper, task, cut)
+        spent.trained()
         if config["fast_dev_run"]:
             return None
-        scores, digests = _score_epochs(trainer, paper, task, best, folder)
-        paper.save_product(folder / "product")
-        energy = meter.read(measure.gpus(trainer.strategy.root_device.type, trainer.device_ids))
-        spent = {
-            "seconds": round(time.perf_counter() - began, 2),
-            "train_seconds": round(trained - began, 2),
-            "energy_joules": round(energy.joules, 1),
-            "energy_source": energy.source,
-        }
-        record = _record(cell, folder, task, paper, trainer, scores=scores, best=best, spent=spent, digests=digests)
+        scores, digests = {}, {}
+        if not diverged:
+            seconds = config["checkpoint_seconds"]
+            scores, digests = score_epochs(trainer, paper, task, best, folder, seconds=seconds)
+            paper.save_product(folder / "product")
+        record = _record(
+            cell, folder, task, paper, trainer, scores, digests, best=best, cost=spent.measures(), diverged=diverged
+        )
         write_record(record, folder / "record.json")
-        final = _publish(folder, cell)
-    _to_wandb(cell, final, scores, streaming)
-    return record
+    return _Made(record, streaming)
+
+
+def _task_and_paper(
+    cell: Cell, config: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path
+) -> tuple[Task, Paper]:
+    network = _network_folder(config["network"], inputs, folder)
+    task: Task = _built(config["task"], folder=network, seed=cell.seed)
+    settings = task.head | config["network"].get("config", {})
+    load = lambda: {"network": load_network(network, weights=config["network"]["weights"], **settings)}  # noqa: E731
+    paper: Paper = _built(config["paper"], task=task, load=load, inputs=inputs, optim=config["optim"], seed=cell.seed)
+    return task, paper
+
+
+def _fit(trainer: lightning.Trainer, paper: Paper, task: Task, cut: Cut | None) -> str:
+    """Trains, or goes on training; returns why it diverged, or nothing."""
+    if cut is not None:
+        task.continue_at(cut.epoch, cut.batch)
+    try:
+        trainer.fit(paper, datamodule=task, ckpt_path=cut and cut.path)
+    except Diverged as error:
+        last = newest(Path(trainer.default_root_dir))
+        return f"{error}; the last good checkpoint is {f'{FOLDER}/{last.path.name}' if last else 'the start'}"
+    return ""
 
 
 def _to_wandb(cell: Cell, folder: Path, scores: Mapping[str, Any], streaming: WandbLogger | None) -> None:
@@ -119,46 +160,28 @@ def _streaming(cell: Cell, folder: Path) -> WandbLogger | None:
     return logger
 
 
-class BestEpoch(Callback):
-    """Keeps what learnt as it was after the epoch with the best validation score.
-
-    Args:
-        metric: the task's main metric; the higher the better.
-    """
-
-    def __init__(self, metric: str) -> None:
-        self.metric = metric
-        self.score = -math.inf
-        self.epoch: int | None = None
-        self.state: Mapping[str, torch.Tensor] = {}
-
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        score = trainer.callback_metrics.get(f"validation/{self.metric}")
-        if score is not None and not trainer.sanity_checking and float(score) > self.score:
-            self.score, self.epoch, self.state = float(score), trainer.current_epoch, pl_module.trainable_state()
-
-
-@contextlib.contextmanager
-def _workplace(cell: Cell) -> Iterator[Path]:
-    """Gives the folder that the run is made in: beside its place, or a temporary one for a trial."""
-    if cell.config["fast_dev_run"]:
-        with tempfile.TemporaryDirectory(prefix="repro-trial-") as trial:
-            yield Path(trial)
-        return
+def _workplace(cell: Cell) -> Path:
+    """Returns the folder that the run is made in, beside its place, with what a killed process left there."""
     folder = cell.part
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(cell.config, sort_keys=False), encoding="utf-8")
-    yield folder
+    if newest(folder) is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in ("product", "network", "wandb"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "config.yaml", yaml.safe_dump(cell.config, sort_keys=False))
+    return folder
 
 
-def _publish(folder: Path, cell: Cell) -> Path:
+def _publish(cell: Cell, diverged: int) -> Path:
     """Moves a finished run to its place; a run that stood there is kept under runs_dir/.replaced."""
+    if not diverged:
+        shutil.rmtree(cell.part / FOLDER, ignore_errors=True)
     if cell.folder.exists():
         kept = cell.places.runs_dir / ".replaced" / f"{cell.identity}-{time.time_ns()}"
         kept.parent.mkdir(exist_ok=True)
         cell.folder.rename(kept)
-    folder.rename(cell.folder)
+    cell.part.rename(cell.folder)
+    sync_folder(cell.folder.parent)
     return cell.folder
 
 
@@ -190,7 +213,9 @@ def _network_folder(network: Mapping[str, Any], inputs: Mapping[str, Path], fold
     return inputs.get("network") or network["path"]
 
 
-def _trainer(cell: Cell, folder: Path, callbacks: list[Callback]) -> tuple[lightning.Trainer, WandbLogger | None]:
+def _trainer(
+    cell: Cell, folder: Path, callbacks: list[Callback], cut: Cut | None
+) -> tuple[lightning.Trainer, WandbLogger | None]:
     """Returns Lightning's trainer, and the W&B logger if it streams."""
     settings, config = cell.config["trainer"], cell.config
     streaming = _streaming(cell, folder)
@@ -199,8 +224,12 @@ def _trainer(cell: Cell, folder: Path, callbacks: list[Callback]) -> tuple[light
         logging.getLogger(name).setLevel(logging.WARNING)
     trainer = _built(
         settings,
-        logger=[JsonLines(folder / "metrics.jsonl"), *([streaming] if streaming else [])],
+        logger=[
+            JsonLines(folder / "metrics.jsonl", start=cut.logged if cut else None),
+            *([streaming] if streaming else []),
+        ],
         callbacks=callbacks,
+        plugins=[CheckedIO()],
         enable_checkpointing=False,
         use_distributed_sampler=False,
         enable_model_summary=False,
@@ -212,49 +241,20 @@ def _trainer(cell: Cell, folder: Path, callbacks: list[Callback]) -> tuple[light
     return trainer, streaming
 
 
-def _score_epochs(
-    trainer: lightning.Trainer, paper: Paper, task: Task, best: BestEpoch, folder: Path
-) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
-    """Predicts each scored split with the last weights and with those of the best epoch, and scores the predictions.
-
-    Returns:
-        scores by "SPLIT-EPOCH", and the digests of the prediction files by the same names.
-    """
-    scores: dict[str, dict[str, float]] = {}
-    digests: dict[str, str] = {}
-    (folder / "predictions").mkdir()
-    rows: dict[str, list] = {}
-    for epoch in ("last", "best"):
-        if epoch == "best" and best.epoch is None:
-            break
-        if epoch == "best" and best.epoch < trainer.current_epoch - 1:  # else it is the last one, just predicted
-            paper.load_trainable_state(best.state)
-            rows.clear()
-        for split in task.scored_splits():
-            if split not in rows:
-                rows[split] = [row for batch in trainer.predict(paper, task.split_dataloader(split)) for row in batch]
-            file = folder / "predictions" / f"{split}-{epoch}.jsonl"
-            task.write_predictions(rows[split], file, split)
-            task.write_statistics(rows[split], file, split)
-            scores[f"{split}-{epoch}"] = task.score(rows[split], split)
-            digests[f"{split}-{epoch}"] = file_digest(file, folder)
-    return scores, digests
-
-
 def _record(
     cell: Cell,
     folder: Path,
     task: Task,
     paper: Paper,
     trainer: lightning.Trainer,
-    *,
     scores: Mapping[str, Any],
-    best: BestEpoch,
-    spent: Mapping[str, float | str],
     digests: Mapping[str, str],
+    *,
+    best: BestEpoch,
+    cost: Mapping[str, float | str],
+    diverged: str,
 ) -> Record:
     device = trainer.strategy.root_device.type
-    diverged = int(not all(torch.isfinite(one).all() for one in paper.trainable_state().values()))
     return Record(
         identity=cell.identity,
         status="diverged" if diverged else "finished",
@@ -268,24 +268,24 @@ def _record(
         recipe=cell.choices["recipe"],
         config=portable(cell.config),
         deviates=list(cell.deviates),
-        notes=list(cell.config["departs"]),
+        notes=[*cell.config["departs"], *([diverged] if diverged else [])],
         inputs={name: {"identity": one.identity, "config": portable(one.config)} for name, one in cell.inputs.items()}
         | {name: {"path": place.name} for name, place in cell.given.items()},
         scores=scores,
         best_epoch=best.epoch,
         baselines={split: task.baselines(split) for split in task.scored_splits()},
         measures={
-            **spent,
+            **cost,
             "steps": paper.steps,
             "tokens": int(paper.tokens),
             "train_flops": paper.train_flops or None,
             "predict_flops": paper.predict_flops or None,
-            "peak_memory_bytes": measure.peak_memory(device),
+            "training_state_bytes": measure.training_state(paper.network, trainer.optimizers),
             "trainable_parameters": paper.trainable_parameters(),
             "head_parameters": paper.head_parameters(),
             "total_parameters": paper.total_parameters(),
         },
-        diverged=diverged,
+        diverged=int(bool(diverged)),
         data={
             name: {"source": one.source, "digest": one.digest, "rows": len(one.dataset)}
             for name, one in task.splits.items()

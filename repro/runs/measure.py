@@ -51,6 +51,20 @@ def gpus(device: str, places: Sequence[int]) -> list[str]:
     return [f"GPU-{torch.cuda.get_device_properties(place).uuid}" for place in places]
 
 
+def training_state(network: Any, optimizers: Sequence[Any]) -> int:
+    """Returns the bytes that training keeps besides activations: parameters, gradients, and the optimisers' moments."""
+    parameters = list(network.parameters())
+    learning = [one for one in parameters if one.requires_grad]
+    moments = [
+        value
+        for optimizer in optimizers
+        for state in optimizer.state.values()
+        for value in state.values()
+        if hasattr(value, "element_size")
+    ]
+    return sum(one.numel() * one.element_size() for one in (*parameters, *learning, *moments))
+
+
 def hardware(device: str, devices: int) -> dict[str, str | int | None]:
     """Returns what the run is running on, and nothing that names the machine.
 

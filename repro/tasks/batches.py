@@ -128,14 +128,21 @@ class EvaluationBatches(Sampler[list[int]]):
 
     def __init__(self, lengths: Sequence[int], *, tokens: int) -> None:
         self.batches = evaluation_order(lengths, tokens=tokens)
+        self.start = 0
+
+    def start_at(self, batch: int) -> None:
+        """Leaves out the first batches of this process: to continue."""
+        self.start = batch
 
     def __len__(self) -> int:
-        rank, processes = _processes()
-        return len(self.batches[rank::processes])
+        return len(self._share())
 
     def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._share())
+
+    def _share(self) -> list[list[int]]:
         rank, processes = _processes()
-        return iter(self.batches[rank::processes])
+        return self.batches[rank::processes][self.start :]
 
 
 def _processes() -> tuple[int, int]:

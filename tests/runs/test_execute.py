@@ -67,6 +67,10 @@ def test_it_says_what_it_took(record):
     measures = record.measures
     assert 0 < measures["train_seconds"] < measures["seconds"]
     assert measures["energy_joules"] > 0
+    # Single precision: every parameter once, one that learns three times more (gradient, two moments), and a step count
+    # of four bytes for each learning tensor: A and B for q and v in four layers, and weight and bias of pooler and head.
+    learning, tensors = measures["trainable_parameters"], 2 * 2 * LAYERS + 4
+    assert measures["training_state_bytes"] == 4 * (measures["total_parameters"] + 3 * learning + tensors)
     assert measures["energy_source"].startswith(("estimate: ", "RAPL: ", "NVML: "))
     # 4 width^2 + 2 width 256 weights a layer. LoRA goes forward and back, but has no gradient of these weights: about
     # 2 + 2 operations a weight (less in layer 0), and less than 6.

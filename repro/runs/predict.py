@@ -1,0 +1,127 @@
+"""Predictions of a trained paper, kept as they come, so that a killed run predicts no batch twice; and their scores."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+from repro.records.identity import file_digest
+from repro.runs.best import BestEpoch
+
+if TYPE_CHECKING:
+    from repro.papers.base import Paper, Row
+    from repro.tasks.base import Task
+
+
+def score_epochs(
+    trainer: lightning.Trainer, paper: Paper, task: Task, best: BestEpoch, folder: Path, *, seconds: float
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Predicts each scored split with the last weights and with those of the best epoch, and scores the predictions.
+
+    Args:
+        folder: the run's folder.
+        seconds: of work that a kill may cost.
+
+    Returns:
+        scores by "SPLIT-EPOCH", and the digests of the prediction files by the same names.
+    """
+    scores: dict[str, dict[str, float]] = {}
+    digests: dict[str, str] = {}
+    (folder / "predictions").mkdir(exist_ok=True)
+    rows: dict[str, list[Row]] = {}
+    for epoch in ("last", "best"):
+        if epoch == "best" and best.epoch is None:
+            break
+        if epoch == "best" and best.epoch < trainer.current_epoch - 1:  # else it is the last one, just predicted
+            paper.load_trainable_state(best.state)
+            rows.clear()
+        for split in task.scored_splits():
+            file = folder / "predictions" / f"{split}-{epoch}.jsonl"
+            if split not in rows:
+                rows[split] = predicted(trainer, paper, task, split, file.with_suffix(".part"), seconds=seconds)
+            task.write_predictions(rows[split], file, split)
+            task.write_statistics(rows[split], file, split)
+            scores[f"{split}-{epoch}"] = task.score(rows[split], split)
+            digests[f"{split}-{epoch}"] = file_digest(file, folder)
+    for part in (folder / "predictions").glob("*.part"):
+        part.unlink()
+    return scores, digests
+
+
+def predicted(
+    trainer: lightning.Trainer, paper: Paper, task: Task, split: str, part: Path, *, seconds: float
+) -> list[Row]:
+    """Predicts a split, beginning where an earlier process was killed.
+
+    Args:
+        part: where the rows of each batch are kept.
+        seconds: between two writes to the disk.
+    """
+    part = (
+        part.with_name(f"{part.name}")
+        if trainer.world_size == 1
+        else part.with_name(f"{trainer.global_rank}-{part.name}")
+    )
+    done = _read(part)
+    if done:
+        paper.predict_flops = done[-1]["flops"]
+    loader = task.split_dataloader(split)
+    loader.batch_sampler.start_at(len(done))
+    rows = [row for batch in done for row in batch["rows"]]
+    if len(loader.batch_sampler):
+        keep = _KeepRows(part, seconds)
+        trainer.callbacks.append(keep)
+        try:
+            rows += [row for batch in trainer.predict(paper, loader) or [] for row in batch]
+        finally:
+            trainer.callbacks.remove(keep)
+            keep.stream.close()
+    return paper.gather(rows)
+
+
+class _KeepRows(Callback):
+    """Appends the rows of each batch to a file, and syncs it now and then."""
+
+    def __init__(self, file: Path, seconds: float) -> None:
+        self.stream = file.open("a", encoding="utf-8")
+        self.seconds, self.last = seconds, time.monotonic()
+
+    def on_predict_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keeps a batch."""
+        self.stream.write(json.dumps({"flops": pl_module.predict_flops, "rows": outputs}) + "\n")
+        if time.monotonic() - self.last >= self.seconds:
+            self.stream.flush()
+            os.fsync(self.stream.fileno())
+            self.last = time.monotonic()
+
+
+def _read(part: Path) -> list[dict[str, Any]]:
+    """Returns the batches that were kept; a torn last line is cut off the file."""
+    if not part.is_file():
+        return []
+    found, whole = [], 0
+    for line in part.read_bytes().splitlines(keepends=True):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+        if not line.endswith(b"\n"):
+            found.pop()
+            break
+        whole += len(line)
+    os.truncate(part, whole)
+    return found
