@@ -34,9 +34,10 @@ class Record:
         baselines: by split, then by baseline, the metrics.
         measures: what the run took; a key that is missing (in older records) or null was not measured.
             seconds, train_seconds; restarts: how often it was continued after a kill; energy_joules, and
-            energy_source: how it was had (NVML, RAPL, or an estimate); steps of the optimiser; tokens trained on, padding not counted; train_flops and predict_flops: all the
-            floating-point operations, by our formulas; peak_memory_bytes; training_state_bytes: parameters, gradients
-            and the optimiser's moments; trainable_parameters (the head among them), head_parameters, total_parameters.
+            energy_source: how it was had (NVML, RAPL, or an estimate); steps of the optimiser; tokens trained on,
+            padding not counted; train_flops and predict_flops: all the floating-point operations, by our formulas;
+            peak_memory_bytes; training_state_bytes: parameters, gradients and the optimiser's moments;
+            trainable_parameters (the head among them), head_parameters, total_parameters.
         data: by split, source, digest and number of rows.
         curves: name and digest of the file of curves beside the record, and the same curves in few points.
         predictions: digest of the predictions, by split and epoch.
