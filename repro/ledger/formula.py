@@ -13,9 +13,9 @@ from repro.errors import UserError, did_you_mean
 from repro.ledger.published import Fact, published
 
 KINDS = {
-    "error": "errors of the paper",
+    "error": "error of the paper",
     "rounding": "within the rounding of printed inputs",
-    "wording": "round figures and bounds in words",
+    "wording": "round figure or bound in words",
     "unexplained": "unexplained",
 }
 """Why a printed number is not the recomputed one, as words behind a count: the paper contradicts itself or its own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -380,7 +380,7 @@ def _marks(marks: Sequence[int], anchor: str) -> str:
 def _recomputed(report: Report) -> str:
     if not report.checks:
         return ""
-    table = replace(verify.verify_table(report.paper, report.checks), title="Printed, recomputed, and why they differ")
+    table = verify.verify_table(report.checks)
     line = f"<p>{escape(verify.summary(report.checks))}.</p>"
     return line + (table_section("Numbers that differ", table, Provenance({})) if table.rows else "")
 

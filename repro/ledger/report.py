@@ -211,7 +211,7 @@ def _claims(found: Report) -> int:
 
 def recomputed_markdown(found: Report) -> str:
     """Returns the line that sums up the recomputed numbers, and the table of those that differ."""
-    table = verify.verify_table(found.paper, found.checks)
+    table = verify.verify_table(found.checks)
     line = f"{verify.summary(found.checks)}. All of them: `python -m repro verify {found.paper} --all`.\n"
     return f"{line}\n{markdown(table)}" if table.rows else line
 
@@ -232,7 +232,10 @@ def page(found: Report, by_scale: Mapping[str, str]) -> str:
     if found.judged:
         parts += ["## Claims\n", *_drawn(found, "claims-"), claims_markdown(found)]
     for scale, tables in by_scale.items():
-        parts += [f"## Scale {scale}\n", tables or "No record yet.\n", *_drawn(found, "curves-", scale)]
+        if tables:
+            parts += [f"## Scale {scale}\n", tables, *_drawn(found, "curves-", scale)]
+    if not any(by_scale.values()):
+        parts.append(f"## Tables\n\nNo record yet. What was published: `python -m repro table {found.paper} --all`.\n")
     if found.checks:
         parts += ["## Numbers that need no training\n", recomputed_markdown(found)]
     return "\n".join(parts)

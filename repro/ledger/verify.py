@@ -10,6 +10,7 @@ from repro.errors import UserError, did_you_mean
 from repro.ledger.formula import KINDS, Check
 from repro.ledger.tables import Cell, Notes, Row, Table
 
+DIFFERENCES = "Printed, recomputed, and why they differ"
 ANALYTIC = Path(__file__).parent / "analytic"
 
 
@@ -35,7 +36,7 @@ def summary(found: Sequence[Check], counted: Mapping[str, float] | None = None) 
     printed = [check for check in found if check.printed]
     differ = [check for check in printed if not check.agrees(counted.get(check.id))]
     kinds = [
-        f"{number} {words}" for kind, words in KINDS.items() if (number := sum(one.kind == kind for one in differ))
+        f"{number} × {words}" for kind, words in KINDS.items() if (number := sum(one.kind == kind for one in differ))
     ]
     parts = [f"{len(found)} numbers recomputed", f"{len(printed) - len(differ)} of {len(printed)} printed ones agree"]
     changed = sum(check.changed(counted.get(check.id)) for check in found)
@@ -88,12 +89,12 @@ def _said(check: Check, value: float | None) -> tuple[str, str]:
     return ("differs", "yellow") if check.why else ("agrees", "green")
 
 
-def verify_table(paper: str, found: Sequence[Check]) -> Table:
-    """Makes the table of a paper's numbers that differ from what is printed, for pages."""
+def verify_table(found: Sequence[Check]) -> Table:
+    """Makes the table of those of a paper's numbers that differ from what is printed, for pages."""
     notes = Notes()
     rows = [_row(check, notes) for check in found if check.why or check.changed()]
     columns = ("number", "published", "recomputed", "formula", "kind")
-    return Table(f"{paper}: {summary(found)}", columns, tuple(rows), tuple(notes.texts))
+    return Table(DIFFERENCES, columns, tuple(rows), tuple(notes.texts))
 
 
 def _row(check: Check, notes: Notes) -> Row:
