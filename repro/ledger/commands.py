@@ -28,7 +28,7 @@ def command_for(wanted: Sequence[Wanted], scale: str, seeds: tuple[int, int] | N
         a line, empty where no command helps.
     """
     conditions = [one.condition for one in wanted]
-    missing = _not_built(conditions)
+    missing = _not_built(conditions) or _without_recipe(conditions, scale or "tiny")
     if missing:
         return f"needs {', '.join(missing)}, which this version does not have"
     words = ["python -m repro -m", f"paper={_several(_papers(conditions))}"]
@@ -71,6 +71,17 @@ def _not_built(conditions: Sequence[Any]) -> list[str]:
         if not (paths.CONF / "model" / f"{name}.yaml").is_file():
             found.append(f"model={name}")
     return found
+
+
+def _without_recipe(conditions: Sequence[Any], scale: str) -> list[str]:
+    found = []
+    for one in conditions:
+        paper, model = _papers([one])[0], one.get("model")
+        task = one["task"]
+        places = [f"{paper}/{name}/{model}-{scale}" for name in dict.fromkeys((task.partition("/")[0], task))]
+        if model and not any((paths.CONF / "recipe" / f"{place}.yaml").is_file() for place in places):
+            found.append(f"recipe={places[0]}")
+    return list(dict.fromkeys(found))
 
 
 def _values(conditions: Sequence[Any], key: str) -> list[str]:
