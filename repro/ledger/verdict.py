@@ -197,7 +197,7 @@ class Judged:
 
     @property
     def command(self) -> str:
-        """What would move the verdict: of the contrasts that gave it the first that can be run, or what the first needs."""
+        """What would move the verdict: the first command of the contrasts that gave it, or what they need."""
         same = [one.command for one in self.contrasts if one.verdict == self.verdict and one.command and not one.aside]
         return next((one for one in same if one.startswith("python ")), same[0] if same else "")
 

@@ -72,7 +72,10 @@ def test_every_claim_is_there_with_all_its_contrasts(paper):
     ours, theirs = about(paper, "claims"), sheet(paper)["claims"]
     assert [claim["id"] for claim in ours] == [claim["id"] for claim in theirs]
     for our, their in zip(ours, theirs, strict=True):
-        assert our["text"] and our["place"] and our["source"] and our["kind"] == their["kind"]
+        assert our["text"]
+        assert our["place"]
+        assert our["source"]
+        assert our["kind"] == their["kind"]
         assert len(our["contrasts"]) == len(their["contrasts"]), our["id"]
         for one, other in zip(our["contrasts"], their["contrasts"], strict=True):
             assert one["published"] == other.get("published"), f"{our['id']}: {one['says']}"

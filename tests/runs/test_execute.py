@@ -68,7 +68,7 @@ def test_it_says_what_it_took(record):
     assert 0 < measures["train_seconds"] < measures["seconds"]
     assert measures["energy_joules"] > 0
     # Single precision: every parameter once, one that learns three times more (gradient, two moments), and a step count
-    # of four bytes for each learning tensor: A and B for q and v in four layers, and weight and bias of pooler and head.
+    # of four bytes for each learning tensor: A and B for q and v in four layers, weight and bias of pooler and head.
     learning, tensors = measures["trainable_parameters"], 2 * 2 * LAYERS + 4
     assert measures["training_state_bytes"] == 4 * (measures["total_parameters"] + 3 * learning + tensors)
     assert measures["energy_source"].startswith(("estimate: ", "RAPL: ", "NVML: "))
