@@ -15,6 +15,7 @@ class UserError(Exception):
     """
 
     def __init__(self, what: str, mend: str = "") -> None:
+        what, mend = (" ".join(text.splitlines()) for text in (what, mend))  # names may hold line ends
         super().__init__(f"{what}: {mend}" if mend else what)
         self.what, self.mend = what, mend
 

@@ -125,6 +125,11 @@ def test_no_code_asks_which_paper_stage_or_task_it_is():
         "repro.ledger.render",
         "repro.cli.run",
         "repro.cli.table",
+        "repro.cli.claims",
+        "repro.cli.recipe",
+        "repro.cli.runs",
+        "repro.cli.verify",
+        "repro.runs.housekeeping",
     ],
 )
 def test_what_answers_at_once_imports_no_torch(module):

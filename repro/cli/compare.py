@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -136,6 +137,7 @@ def _task(runs: Sequence[Run], places: Any) -> Task:
 
     run = runs[0]
     settings = dict(run.record.config["task"])
+    _refuse_strangers(settings, run.record)
     if "data_dir" in read(f"task/{run.record.task}"):
         settings["data_dir"] = str(places.data_dir)
     task = instantiate(settings)
@@ -144,6 +146,18 @@ def _task(runs: Sequence[Run], places: Any) -> Task:
             f"{run.split} of {run.record.task} is not what it was when the runs were made", "run both cells again"
         )
     return task
+
+
+def _refuse_strangers(value: Any, record: Record) -> None:
+    """Refuses a record, which may be anybody's, that would have something else made than a task of ours."""
+    from repro.errors import UserError
+
+    if isinstance(value, dict) and "_target_" in value:
+        target = str(value["_target_"])
+        if not re.fullmatch(r"repro\.tasks\.\w+\.[A-Z]\w*", target):
+            raise UserError(f"{record.path} names {target}", "a record names a class of repro.tasks, and nothing else")
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _refuse_strangers(one, record)
 
 
 def _predictions(run: Run, task: Task) -> list[dict[str, Any]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from repro.errors import UserError
@@ -25,16 +27,22 @@ def main(arguments: Sequence[str]) -> int:
         arguments: overrides and flags.
 
     Returns:
-        0; 1 when a cell failed through a defect; 2 when one failed through something that a user can mend.
+        0; 1 when a cell failed through a defect; 2 when all that failed did so through something that a user can mend;
+        130 or 143 when the command was stopped by Ctrl-C or SIGTERM.
     """
     from repro.runs.compose import cell
     from repro.runs.expand import expand
+    from repro.runs.lock import follows
 
     flags = {word for word in arguments if word.startswith("-")}
     if unknown := flags - set(FLAGS):
         raise UserError(f"{sorted(unknown)[0]} is no flag", f"there are {', '.join(FLAGS)}")
     words = [word for word in arguments if word not in flags]
-    hydra = [word for word in words if word.startswith("hydra")]
+    hydra = [word for word in words if word.lstrip("+~").startswith("hydra")]
+    if hydra:
+        from repro.runs.workers import checked
+
+        checked(hydra)
     expanded, notes = expand([word for word in words if word not in hydra], multirun=bool(flags & {"-m", "--multirun"}))
     cells = list(
         {
@@ -46,18 +54,18 @@ def main(arguments: Sequence[str]) -> int:
         print(note)
     if "--dry-run" in flags:
         return _plan(cells)
-    return _Sweep(cells, quiet="--quiet" in flags, hydra=hydra).run()
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere if follows() else sys.stdout):
+        return _Sweep(cells, quiet="--quiet" in flags, hydra=hydra).run()
 
 
 def _plan(cells: Sequence[Cell]) -> int:
     """Prints what would run, what it starts from, which recipe, and about how long."""
     from repro.records.store import records
-    from repro.runs.find import recorded
 
     known = records(cells[0].places)
+    states = [_state(one) for one in cells]
     minutes = 0.0
-    for one in cells:
-        done = recorded(one) is not None
+    for one, state in zip(cells, states, strict=True):
         spent = [
             record.measures["seconds"]
             for record in known
@@ -67,22 +75,59 @@ def _plan(cells: Sequence[Cell]) -> int:
             and record.config["paper"]["_target_"] == one.config["paper"]["_target_"]
         ]
         guess = sum(spent) / len(spent) / 60 if spent else None
-        minutes += 0 if done else guess or 0
-        state = "done" if done else "to run, minutes unknown" if guess is None else f"to run, about {guess:.1f} min"
-        print(f"{one.title}  {one.identity}  {state}")
+        minutes += 0 if state in (DONE, RUNS) else guess or 0
+        about = "minutes unknown" if guess is None else f"about {guess:.1f} min"
+        print(f"{one.title}  {one.identity}  {state if state in (DONE, RUNS) else f'{state}, {about}'}")
         print(
             f"    recipe conf/recipe/{one.choices['recipe']}.yaml"
             + (f"  deviates in {', '.join(one.deviates)}" if one.deviates else "")
         )
         for name, other in one.inputs.items():
-            print(f"    input {name}: {other.title}  {other.identity}  {'done' if recorded(other) else 'runs first'}")
+            print(f"    input {name}: {other.title}  {other.identity}  {_state(other).replace(TO_RUN, 'runs first')}")
         for name, place in one.given.items():
             print(f"    input {name}: {place}")
-    print(
-        f"{len(cells)} cells, {sum(recorded(one) is not None for one in cells)} done, "
-        f"about {minutes:.1f} minutes one after the other"
-    )
+    print(f"{len(cells)} cells, {states.count(DONE)} done, about {minutes:.1f} minutes one after the other")
     return 0
+
+
+DONE, RUNS, CUT, TO_RUN = "done", "running elsewhere", "to be resumed", "to run"
+
+
+def _state(one: Cell) -> str:
+    from repro.runs.find import recorded, resumable
+    from repro.runs.lock import holder
+
+    if recorded(one) is not None:
+        return DONE
+    return RUNS if holder(one) else CUT if resumable(one) else TO_RUN
+
+
+class Stop(KeyboardInterrupt):
+    """A signal has asked for an end. Python ends by SIGINT itself when a plain KeyboardInterrupt leaves an `exec`."""
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """Lets SIGTERM stop the command as Ctrl-C does; yields the list of signals that came. A second one is ignored."""
+    came: list[int] = []
+    here = os.getpid()
+
+    def stop(number: int, _: object) -> None:
+        if os.getpid() != here:  # a forked child, such as one that reads data
+            os._exit(128 + number)
+        came.append(number)
+        if len(came) == 1:
+            raise Stop
+
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, stop)
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Sweep:
@@ -91,49 +136,93 @@ class _Sweep:
     def __init__(self, cells: Sequence[Cell], *, quiet: bool, hydra: Sequence[str]) -> None:
         self.cells, self.quiet, self.hydra = cells, quiet, hydra
         self.config = cells[0].config
+        self.rerun, self.trial = bool(self.config["rerun"]), bool(self.config["fast_dev_run"])
         self.total, self.ended = 0, 0
+        self.came: list[int] = []
         self.began = time.monotonic()
 
     def run(self) -> int:
         """Runs what has no record, prints the table of all cells, and returns the exit code."""
         from repro.runs.find import recorded
 
-        rerun, trial = bool(self.config["rerun"]), bool(self.config["fast_dev_run"])
-        missing = [one for one in self.cells if rerun or trial or recorded(one) is None]
+        missing = [one for one in self.cells if self.rerun or self.trial or recorded(one) is None]
         for one in self.cells:
             if one not in missing and not self.quiet:
                 print(f"{one.title}  {one.identity}  done (rerun=true forces)")
         outcomes: list[Outcome] = []
         if missing:
-            from repro.runs.launch import run, waves
-
-            self.total = len(missing) if trial else sum(map(len, waves(self.cells, rerun=rerun)))
-            jobs = 1 if trial else self._jobs()
-            outcomes = run(
-                missing,
-                jobs=jobs,
-                rerun=rerun or trial,
-                show_bar=sys.stdout.isatty() and not self.quiet,
-                report=self._report,
-                watch=self._watch,
-                hydra=self.hydra,
-            )
-        if not trial:
+            with _stoppable() as self.came:
+                try:
+                    outcomes = self._run(missing)
+                except (Stop, SystemExit):  # Lightning turns the first into the second
+                    if not self.came:
+                        raise
+                    return self._stopped()
+        if not self.trial:
             self._table()
-        broken = [one for one in outcomes if one.error]
+        return self._failed([one for one in outcomes if one.error])
+
+    def _run(self, missing: Sequence[Cell]) -> list[Outcome]:
+        from repro.runs.launch import run, waves
+
+        self.total = len(missing) if self.trial else sum(map(len, waves(self.cells, rerun=self.rerun)))
+        jobs = 1 if self.trial else self._jobs()
+        if not self.trial and not self.quiet:
+            self._start(missing)
+        return run(
+            missing,
+            jobs=jobs,
+            rerun=self.rerun or self.trial,
+            show_bar=sys.stdout.isatty() and not self.quiet,
+            report=self._report,
+            watch=self._watch,
+            hydra=() if self.trial else self.hydra,
+        )
+
+    def _start(self, missing: Sequence[Cell]) -> None:
+        """Says at once what there is to do."""
+        states = [TO_RUN if self.rerun else _state(one) for one in missing]
+        parts = [f"{len(self.cells) - len(missing)} of {len(self.cells)} done"]
+        parts += [f"{states.count(state)} {state}" for state in (CUT, TO_RUN, RUNS, DONE) if state in states]
+        if inputs := self.total - len(missing):
+            parts.append(f"{inputs} that they start from")
+        if len(self.cells) > 1 or states != [TO_RUN]:
+            print(", ".join(parts), flush=True)
+
+    def _stopped(self) -> int:
+        from repro.runs.find import recorded
+
+        done = sum(recorded(one) is not None for one in self.cells)
+        goes_on = "" if self.trial else f": {done} of {len(self.cells)} done; the same command goes on"
+        print(f"stopped{goes_on}", file=sys.stderr)
+        return 128 + self.came[0]
+
+    def _failed(self, broken: Sequence[Outcome]) -> int:
+        """Names the cells that failed, and returns the exit code."""
+        from repro.runs.launch import LOG
+
         for one in broken:
-            print(f"error: {one.cell.title}: {one.error}", file=sys.stderr)
-        if defects := [one for one in broken if one.trace]:
+            log = one.cell.part / LOG
+            place = f"  (log: {log})" if one.trace and log.is_file() else ""
+            print(f"error: {one.cell.title}: {one.error}{place}", file=sys.stderr)
+        defects = [one for one in broken if one.trace]
+        if defects:
             print(defects[0].trace, file=sys.stderr)
+        if len(broken) > 1:
+            print(f"{len(broken)} of {self.total} failed", file=sys.stderr)
         return 1 if defects else 2 if broken else 0
 
     def _jobs(self) -> int:
+        from repro.runs.gpus import at_a_time
+
         jobs = self.config["jobs"]
-        if jobs != "auto" and (not isinstance(jobs, int) or jobs < 1):
+        if jobs != "auto" and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
             raise UserError(f"jobs={jobs} is no number of processes", "give jobs=auto, or a whole number from 1")
-        return len(os.sched_getaffinity(0)) if jobs == "auto" else jobs
+        return at_a_time([one.config for one in self.cells]) if jobs == "auto" else jobs
 
     def _report(self, outcome: Outcome) -> None:
+        if self.came and threading.current_thread() is threading.main_thread():  # its exception was lost on the way
+            raise Stop
         self.ended += 1
         if self.quiet:
             return
@@ -149,7 +238,8 @@ class _Sweep:
                 f"{shown_split(record)}-last", {}
             )
             scores = "  ".join(f"{name} {value:.1f}" for name, value in shown.items())
-            what = f"{scores}  {record.measures['seconds']:.0f} s"
+            scores = "diverged" if record.diverged else scores
+            what = f"{scores}  {record.measures['seconds']:.0f} s" + "  by another process" * outcome.elsewhere
         print(f"[{self.ended}/{self.total}] {one.title}  {what}", flush=True)
 
     def _watch(self, cells: list[Cell]) -> contextlib.AbstractContextManager:

@@ -90,7 +90,7 @@ def read_published(file: Path) -> list[Fact]:
                 raise ValueError(f"{fact.table}, {fact.row}, {fact.column} stands there twice")
             seen.add(place)
             facts.append(fact)
-    except (ValueError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"{file} line {reader.line_num or 1}: {error}", "mend the line") from None
     return facts
 
@@ -99,9 +99,15 @@ def _fact(cells: list[str]) -> Fact:
     if len(cells) != len(COLUMNS):
         raise ValueError(f"{len(cells)} columns instead of {len(COLUMNS)}")
     line = dict(zip(COLUMNS, cells, strict=True))
-    condition = json.loads(line["condition"])
+    condition = json.loads(line["condition"], parse_constant=number)
     if not isinstance(condition, dict):
         raise ValueError("the condition must be a JSON object of dotted keys and values")
+    nested = [key for key, value in condition.items() if isinstance(value, dict)]
+    if nested:
+        raise ValueError(f"{nested[0]} of the condition must be a value, and its key dotted")
+    for key in ("task", "split"):
+        if not isinstance(condition.get(key, ""), str):
+            raise ValueError(f"{key} of the condition must be a name")
     if line["spread"]:
         number(line["spread"])
     split = condition.pop("split", None)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from repro.errors import UserError
-from repro.models.load import read_tensors
+from repro.models.load import conversion, read_tensors
 
 CONFIG, TENSORS, PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
 
@@ -42,7 +42,7 @@ def read_adapter(folder: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
     Returns:
         Its configuration, and its tensors by their paths in the network.
     Raises:
-        UserError: a file is missing, torn or not an adapter's.
+        UserError: a file is missing, torn or not an adapter's; weights that are pickled are not read.
     """
     file = Path(folder) / CONFIG
     if not file.is_file():
@@ -51,6 +51,8 @@ def read_adapter(folder: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
         config = json.loads(file.read_text())
     except json.JSONDecodeError as error:
         raise UserError(f"{file}, line {error.lineno}: {error.msg}", "copy the adapter again") from error
+    if not (Path(folder) / TENSORS).is_file() and (mend := conversion(folder, "adapter_model", "adapter_model")):
+        raise UserError(f"{Path(folder) / TENSORS} is missing", mend)
     tensors = read_tensors(Path(folder) / TENSORS)
     strange = [key for key in tensors if not key.startswith(PREFIX)]
     if strange:

@@ -1,11 +1,13 @@
 """Networks from transformers: built from a configuration, or loaded from a folder or the hub, never silently random.
 
 A folder is in the plain transformers form: config.json, model.safetensors and the tokenizer's files. Only safetensors
-are read, never a pickle. What the checkpoint lacks may be the head alone, which is new for each task.
+are read, never a pickle, and code that comes with a network is never run. What the checkpoint lacks may be the head
+alone, which is new for each task.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -190,19 +192,52 @@ def _check_folder(folder: Path, weights: str) -> None:
         raise UserError(f"the network's folder {folder} is missing", mend)
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}/config.json is missing", mend)
-    stored = any((folder / f"model.safetensors{end}").is_file() for end in ("", ".index.json"))
-    if weights == "pretrained" and not stored:
-        raise UserError(
-            f"{folder}/model.safetensors is missing",
-            "pickled weights (pytorch_model.bin) are never read: convert them to safetensors"
-            if (folder / "pytorch_model.bin").is_file()
-            else mend,
-        )
+    if weights != "pretrained":
+        return
+    index = folder / "model.safetensors.index.json"
+    if not (folder / "model.safetensors").is_file() and not index.is_file():
+        raise UserError(f"{folder}/model.safetensors is missing", conversion(folder, "pytorch_model", "model") or mend)
+    if index.is_file():
+        _check_index(index)
+    if (folder / "adapter_config.json").is_file():  # transformers would load it too, where peft is installed
+        raise UserError(f"{folder} holds an adapter beside its network (adapter_config.json)", "move the adapter away")
+
+
+def _check_index(index: Path) -> None:
+    """Refuses weights in several files of which one lies elsewhere, or is no safetensors file."""
+    try:
+        files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        raise UserError(f"{index} cannot be read", "copy it again") from None
+    for file in files:
+        if not isinstance(file, str) or "/" in file or not file.endswith(".safetensors"):
+            raise UserError(f"{index} names {file}", "weights are read from safetensors files of the same folder alone")
+
+
+def conversion(folder: Path, pickled: str, converted: str) -> str:
+    """Says how the pickled weights of a folder become safetensors; nothing where it has none.
+
+    Args:
+        folder: where they lie.
+        pickled: the beginning of their names: pytorch_model, adapter_model.
+        converted: the name that they get: model, adapter_model.
+    """
+    if not any(Path(folder).glob(f"{pickled}*.bin")):
+        return ""
+    return (
+        f"pickled weights ({pickled}.bin) are never read, as they can run code; if you trust them, say in that folder: "
+        'python -c "import glob, torch; from safetensors.torch import save_file; '
+        "save_file({key: value.contiguous().clone() "
+        f"for file in glob.glob('{pickled}*.bin') for key, value in torch.load(file, weights_only=True).items()}}, "
+        f"'{converted}.safetensors', {{'format': 'pt'}})\""
+    )
 
 
 def _configuration(name: str, local: bool, changes: Mapping[str, object]) -> PretrainedConfig:
     try:
-        configuration = transformers.AutoConfig.from_pretrained(name, local_files_only=local or not _on_hub(name))
+        configuration = transformers.AutoConfig.from_pretrained(
+            name, local_files_only=local or not _on_hub(name), trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise _unreadable(name, local, "config.json", error) from error
     for key, value in changes.items():
@@ -211,7 +246,11 @@ def _configuration(name: str, local: bool, changes: Mapping[str, object]) -> Pre
                 f"{key} is no setting of the network {name} ({configuration.model_type})",
                 did_you_mean(key, configuration.to_dict()),
             )
-        setattr(configuration, key, value)
+        try:
+            setattr(configuration, key, value)
+        except Exception as error:  # whatever transformers' checks raise
+            said = str(error).strip().splitlines()[-1].strip()
+            raise UserError(f"{key}={value} is no value for the network {name}", said) from error
     return configuration
 
 
@@ -243,6 +282,7 @@ def _pretrained(
             dtype=torch.float32,
             attn_implementation=attention,
             use_safetensors=True,
+            trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             local_files_only=local or not _on_hub(name),
@@ -253,6 +293,11 @@ def _pretrained(
 
 def _unreadable(name: str, local: bool, file: str, error: Exception) -> UserError:
     reason = str(error).strip().split("\n")[0]
+    if "custom code" in reason:
+        return UserError(
+            f"the network {name} is of a kind that transformers does not have, and brings code of its own",
+            "such code is never run: use a network that transformers has",
+        )
     if local:
         return UserError(f"{Path(name) / file} cannot be read ({reason})", "write or copy it again")
     return UserError(

@@ -5,6 +5,7 @@
 - A step is one step of the optimiser, whatever the accumulation; `safe_point` is true at its boundaries.
 - Checkpoints hold what learns, and nothing of what is frozen.
 - A loss or a gradient that is not finite ends the training with `Diverged`, which names the step and the examples.
+- Of several processes each has a part of every batch: gradients and logged losses are those of the whole batch's mean.
 - The floating-point operations of `network` are counted wherever it is called, in training steps, whatever they are,
   and in predictions. A paper that calls other networks adds what those take.
 """
@@ -28,16 +29,19 @@ from torch.optim.lr_scheduler import LambdaLR
 from repro.errors import UserError, did_you_mean
 from repro.models.flops import FlopCounter
 from repro.models.load import head_modules, shape_error
+from repro.tasks.base import IDLE
 
 Row = dict[str, Any]
 WATCHED = 32
 """Numbers that are looked at together on a GPU."""
+SUMMED = ("tokens", "train_flops", "predict_flops")
+"""What each process counts for itself."""
 SCHEDULES = ("linear", "cosine", "constant")
 _OPTIM = {"lr", "weight_decay", "betas", "eps", "warmup_ratio", "warmup_steps", "schedule", "clip"}
 
 
 class Diverged(Exception):
-    """A loss or a gradient is not finite: the message names the step and the examples."""
+    """A loss or a gradient is not finite: the message names the step and the examples, the same in all processes."""
 
 
 class Paper(LightningModule):
@@ -134,12 +138,29 @@ class Paper(LightningModule):
         self._mid_step = True
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
+        idle = IDLE in batch
+        if idle:
+            batch = {name: value for name, value in batch.items() if name != IDLE}
         loss = self.loss(batch)
-        self._watch("loss", loss.detach(), batch.get("index"))
-        self.log("train/loss", loss.detach(), batch_size=1)
-        if "attention_mask" in batch:
+        mean = loss.detach()
+        if self.trainer.world_size > 1:
+            loss, mean = self._weighed(loss, 0 if idle else self.task.weight(batch))
+        self._watch("loss", mean, None if idle else batch.get("index"))
+        self.log("train/loss", mean, batch_size=1)
+        if "attention_mask" in batch and not idle:
             self.tokens = self.tokens + batch["attention_mask"].sum()
         return loss
+
+    def _weighed(self, loss: Tensor, weight: int | Tensor) -> tuple[Tensor, Tensor]:
+        """Weighs the loss of this process's part of a batch.
+
+        Returns:
+            the loss whose gradients, averaged over the processes, are those of the whole batch's mean; and that mean.
+        """
+        weight = torch.as_tensor(weight, dtype=torch.float32, device=loss.device)
+        whole = torch.stack([loss.detach().float() * weight, weight])
+        torch.distributed.all_reduce(whole)
+        return loss * (weight * self.trainer.world_size / whole[1]), whole[0] / whole[1]
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.train_flops += self._count()
@@ -170,12 +191,13 @@ class Paper(LightningModule):
 
     def gather(self, rows: Iterable[Row]) -> list[Row]:
         """The rows of all processes, each example once, in the order of their ids."""
-        parts = [list(rows)]
-        if self.trainer.world_size > 1:
-            parts = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, list(rows))
-        once = {row["id"]: row for part in parts for row in part}
+        once = {row["id"]: row for part in everywhere(list(rows)) for row in part}
         return [once[number] for number in sorted(once)]
+
+    def totals(self) -> dict[str, int]:
+        """Returns the tokens and the operations of all processes; all have to ask."""
+        parts = everywhere({name: int(getattr(self, name)) for name in SUMMED})
+        return {name: sum(part[name] for part in parts) for name in SUMMED}
 
     def _count(self) -> int:
         """Returns the floating-point operations since it was last asked."""
@@ -242,6 +264,7 @@ class Paper(LightningModule):
             return
         what, value, step, examples = next(one for one in watched if not one[1].isfinite())
         ids = [] if examples is None else examples.flatten().tolist()
+        ids = [one for part in everywhere(ids) for one in part]  # what is not finite is so in all processes
         named = f" (examples {', '.join(map(str, ids[:20]))}{', ...' if len(ids) > 20 else ''})" if ids else ""
         raise Diverged(f"the {what} is {float(value)} at step {step}{named}")
 
@@ -284,15 +307,23 @@ class Paper(LightningModule):
         state = checkpoint.get("state_dict", {})
         checkpoint["state_dict"] = {name: value for name, value in state.items() if name not in frozen}
         self.train_flops += self._count()
-        counts = ("steps", "batches", "tokens", "train_flops", "predict_flops")
-        checkpoint["counts"] = {name: int(getattr(self, name)) for name in counts}
+        checkpoint["counts"] = {"steps": self.steps, "batches": self.batches, **self.totals()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         missing = [name for name in self._learning() if f"network.{name}" not in checkpoint["state_dict"]]
         if missing:
             raise UserError(f"the checkpoint lacks {missing[0]}", "other settings left it: rerun=true starts anew")
         for name, count in checkpoint["counts"].items():
-            setattr(self, name, count)
+            setattr(self, name, count if self.global_rank == 0 or name not in SUMMED else 0)
+
+
+def everywhere(value: Any) -> list[Any]:
+    """Returns the value of each process, in the order of their ranks; all have to ask."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [value]
+    values = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

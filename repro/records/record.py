@@ -166,7 +166,7 @@ def read_record(path: Path) -> Record:
         raise UserError(
             f"{path} cannot be read ({error.strerror})", "name a run, its folder or its record.json"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is truncated or no JSON ({error})", again) from None
     if not isinstance(content, dict) or "schema" not in content:
         raise UserError(f"{path} is no record: it has no schema", again)

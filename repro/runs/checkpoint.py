@@ -18,8 +18,13 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from repro.errors import UserError
+from repro.papers.base import everywhere
+from repro.runs.find import CHECKPOINTS
+from repro.runs.loggers import CURVES
 
-FOLDER, KEPT = "checkpoints", 2
+KEPT = 2
+ASKED = 8
+"""Of several processes rank zero says whether it is time for a checkpoint; it is asked at each so many safe points."""
 _MAGIC = b"repro checkpoint 1 "
 _RUN = "run"
 """Where a checkpoint holds what our own loop needs."""
@@ -87,6 +92,11 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def size(file: Path) -> int:
+    """Returns the bytes of a file; none where it is missing."""
+    return file.stat().st_size if file.is_file() else 0
+
+
 @dataclass(frozen=True)
 class Cut:
     """Where a run was cut.
@@ -112,9 +122,12 @@ class Cut:
 
 def newest(folder: Path) -> Cut | None:
     """Returns where a run was cut; checkpoints that cannot be used are named on stderr, and the one before is taken."""
-    for file in sorted((folder / FOLDER).glob("*.ckpt"), reverse=True):
+    for file in sorted((folder / CHECKPOINTS).glob("*.ckpt"), reverse=True):
         try:
-            return Cut(path=file, **CheckedIO().load_checkpoint(file)[_RUN])
+            cut = Cut(path=file, **CheckedIO().load_checkpoint(file)[_RUN])
+            if cut.logged > size(folder / CURVES):
+                raise BrokenCheckpoint(f"{CURVES} is shorter than it was then")
+            return cut
         except Exception as error:  # whatever a broken file raises
             said = str(error).partition("\n")[0] or type(error).__name__
             print(f"{file} cannot be used ({said}): the one before it is", file=sys.stderr)
@@ -132,17 +145,26 @@ class Keep(Callback):
     """
 
     def __init__(self, folder: Path, seconds: float, spent: Callable[[], Mapping[str, float]], restarts: int) -> None:
-        self.folder, self.seconds, self.spent, self.restarts = folder / FOLDER, seconds, spent, restarts
-        self.curves = folder / "metrics.jsonl"
+        self.folder, self.seconds, self.spent, self.restarts = folder / CHECKPOINTS, seconds, spent, restarts
+        self.curves = folder / CURVES
         self.last = time.monotonic()
         self.position = (0, 0)
         self.trained = False
+        self.points = 0
 
     def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Takes one where it is time to."""
         self.position = (trainer.current_epoch, batch_idx)
-        if batch_idx and time.monotonic() - self.last >= self.seconds and pl_module.safe_point():
+        if batch_idx and self._due(trainer, pl_module):
             self.take(trainer, pl_module)
+
+    def _due(self, trainer: lightning.Trainer, pl_module: Any) -> bool:
+        """Whether it is time for a checkpoint, and all processes can take part: they answer alike."""
+        late = time.monotonic() - self.last >= self.seconds
+        if trainer.world_size == 1 or self.seconds == 0:
+            return late and pl_module.safe_point()
+        self.points += pl_module.safe_point()
+        return pl_module.safe_point() and self.points % ASKED == 0 and everywhere(late)[0]
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Takes one when all is learnt: what follows is predicting."""
@@ -164,11 +186,14 @@ class Keep(Callback):
         loop = trainer.fit_loop.epoch_loop
         if not self.trained and not loop._should_accumulate():
             checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
+        if self.curves.is_file():
+            with self.curves.open("rb") as stream:
+                os.fsync(stream.fileno())
         epoch, batch = self.position
         checkpoint[_RUN] = {
             "epoch": epoch,
             "batch": batch,
-            "logged": self.curves.stat().st_size if self.curves.is_file() else 0,
+            "logged": size(self.curves),
             "trained": self.trained,
             "spent": dict(self.spent()),
             "restarts": self.restarts,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from repro.runs.expand import GROUPS, chosen, options, split
 
 INHERITED = ("scale", *paths.NAMES, "source", "threads", "jobs", "logger", "logger.mode", "trainer.accelerator")
 """What an input takes over from the run that wants it, where that was given on the command line."""
+SECTIONS = ("model", "network", "task", "paper", "trainer", "logger", "optim", "inputs")
+"""Keys that hold keys."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,8 @@ def composed(overrides: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]
             raise UserError(f"{group}={words[group]} is not known", did_you_mean(words[group], options(group)))
     words.setdefault("recipe", find_recipe(words))
     config, choices = _compose(tuple(f"{key}={value}" for key, value in words.items()))
+    if any(key.startswith("~") for key in words):
+        _check_left_out([key.removeprefix("~") for key in words if key.startswith("~")])
     _check(config, choices)
     return words, config, choices
 
@@ -188,10 +193,13 @@ def _compose(overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]
     try:
         with initialize_config_dir(str(paths.CONF), version_base=None):
             composed = hydra_compose("config", overrides=list(overrides), return_hydra_config=True)
-    except (ConfigCompositionException, HydraException) as error:
+    except (ConfigCompositionException, HydraException, ValueError) as error:
         raise UserError(*_composition_trouble(error)) from None
     HydraConfig.instance().set_config(composed)
     choices = {key: value for key, value in composed.hydra.runtime.choices.items() if not key.startswith("hydra/")}
+    for group in GROUPS:
+        if group not in choices:
+            raise UserError(f"{group} can't be left out", f"{group}=NAME chooses another one")
     OmegaConf.set_struct(composed, False)
     del composed["hydra"]
     return _resolved(composed, choices), choices
@@ -243,8 +251,65 @@ def _check(config: Mapping[str, Any], choices: Mapping[str, str]) -> None:
         raise UserError(
             f"{', '.join(missing)} has no value", f"give it, or add it to conf/recipe/{choices['recipe']}.yaml"
         )
-    if not isinstance(config["seed"], int) or isinstance(config["seed"], bool):
-        raise UserError(f"seed={config['seed']} is no integer", "give a whole number, such as seed=0")
+    _check_values(config)
+
+
+def _check_left_out(keys: Sequence[str]) -> None:
+    """Checks that nothing was deleted (~KEY) that every run has."""
+    for key in keys:
+        if "." not in key or key.partition(".")[0] not in ("optim", "inputs", "paper", "task", "by_task", "origin"):
+            raise UserError(f"{key} can't be left out", f"{key}=VALUE gives it another value")
+
+
+def _check_values(config: Mapping[str, Any]) -> None:
+    """Checks that the keys which the whole way of a run rests on have values of their kind."""
+    given = flat(config)
+    for key, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{key}={value} is no finite number", "give one")
+    for name in (*SECTIONS, "network.config", "task.files"):
+        first, _, last = name.partition(".")
+        value = config[first].get(last, {}) if last else config[first]
+        if not isinstance(value, Mapping) and not (value is None and name in ("inputs", "task.files")):
+            raise UserError(f"{name}={value} has no keys", f"set one of its keys, such as {name}.KEY=VALUE")
+    for name in (*paths.NAMES, "network.path"):
+        if not isinstance(given.get(name, ""), str | None):
+            raise UserError(f"{name}={given[name]} is no name of a folder", f"write ./ before it: {name}=./FOLDER")
+    for name, (right, kind, words) in _VALUES.items():
+        if name in given and not right(given[name]):
+            raise UserError(f"{name}={given[name]} is no {kind}", f"give {words}")
+    for name, wanted in (config["inputs"] or {}).items():
+        if not (wanted is None or isinstance(wanted, str) or _is_words(wanted)):
+            raise UserError(
+                f"inputs.{name}={wanted} is no input", "give the product folder of a run, a list of overrides, or null"
+            )
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
+_VALUES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
+    "seed": (lambda value: _is_whole(value, -(2**63)), "integer", "a whole number, such as seed=0"),
+    "rerun": (_is_truth, "truth value", "true or false"),
+    "fast_dev_run": (lambda value: _is_truth(value) or _is_whole(value, 0), "truth value", "true or false"),
+    "threads": (lambda value: value == "auto" or _is_whole(value, 1), "number of threads", "auto, or 1 and more"),
+    "checkpoint_seconds": (lambda value: isinstance(value, int | float) and value >= 0, "time", "0 or more"),
+    "outside_identity": (_is_words, "list of keys", "[KEY, ...]"),
+    "trainer.accumulate_grad_batches": (lambda value: _is_whole(value, 1), "number of batches", "1 or more"),
+    "trainer.log_every_n_steps": (lambda value: _is_whole(value, 0), "number of steps", "1 or more"),
+    "trainer.max_epochs": (lambda value: value is None or _is_whole(value, -1), "number of epochs", "a whole number"),
+    "trainer.max_steps": (lambda value: _is_whole(value, -1), "number of steps", "a whole number"),
+}
+"""What the values of some keys must be, what they are not else, and what to give."""
 
 
 def _deviations(words: Mapping[str, str], config: Mapping[str, Any]) -> tuple[str, ...]:

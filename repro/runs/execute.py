@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import os
 import shutil
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,6 @@ import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
-from lightning.pytorch.loggers import WandbLogger
 
 from repro.errors import UserError
 from repro.models.load import load_network, make_folder
@@ -32,12 +31,13 @@ from repro.records.record import Record, write_record, write_whole
 from repro.runs import measure
 from repro.runs.beat import Beat, bar
 from repro.runs.best import BestEpoch
-from repro.runs.checkpoint import FOLDER, CheckedIO, Cut, Keep, newest, sync_folder
+from repro.runs.checkpoint import CheckedIO, Cut, Keep, newest, sync_folder
 from repro.runs.compose import Cell
-from repro.runs.find import product, recorded
-from repro.runs.lock import held, lock_file
-from repro.runs.loggers import JsonLines, thinned, wandb_logger, write_to_wandb
+from repro.runs.find import CHECKPOINTS, product, recorded
+from repro.runs.lock import POLL, held
+from repro.runs.loggers import CURVES, Entry, JsonLines, WandbRun, complete_in_wandb, stream_to_wandb, thinned
 from repro.runs.predict import score_epochs
+from repro.runs.processes import Team, agreed, first, together
 from repro.runs.spent import Spent
 
 if TYPE_CHECKING:
@@ -53,23 +53,37 @@ def execute(cell: Cell, *, show_bar: bool = False) -> Record | None:
         show_bar: whether Lightning's rich bar is shown.
 
     Returns:
-        the record; None for a trial (fast_dev_run), which leaves none.
+        the record; None for a trial (fast_dev_run), which leaves none, and in other processes than rank zero.
 
     Raises:
         UserError: whatever a user can mend; nothing recorded before is touched.
     """
     inputs = {name: _made(one, show_bar) for name, one in cell.inputs.items()} | cell.given
+    if not first():  # torchrun or srun started it beside rank zero
+        _run(cell, inputs, cell.part, False)
+        return None
     if cell.config["fast_dev_run"]:
         with tempfile.TemporaryDirectory(prefix="repro-trial-") as trial:
             _run(cell, inputs, Path(trial), show_bar)
         return None
-    with held(lock_file(cell), wait=True):
+    with held(cell):
         if not cell.config["rerun"] and (done := recorded(cell)) is not None:
             return done  # somebody else ended it while we waited
         made = _run(cell, inputs, _workplace(cell), show_bar)
         final = _publish(cell, made.record.diverged)
-    _to_wandb(cell, final, made.record.scores, made.streaming)
+    complete_in_wandb(_entry(cell), final, made.record.scores, made.streaming)
     return made.record
+
+
+def take_part(cell: Mapping[str, Any], inputs: Mapping[str, str], folder: str) -> None:
+    """Takes part in a run that rank zero makes.
+
+    Args:
+        cell: the fields of the cell.
+        inputs: the folders of its inputs.
+        folder: the run's folder.
+    """
+    _run(Cell(**cell), {name: Path(place) for name, place in inputs.items()}, Path(folder), False)
 
 
 @dataclass(frozen=True)
@@ -77,33 +91,45 @@ class _Made:
     """A run as it ended: its record, and the W&B logger if it streams."""
 
     record: Record
-    streaming: WandbLogger | None
+    streaming: WandbRun | None
 
 
 def _run(cell: Cell, inputs: Mapping[str, Path], folder: Path, show_bar: bool) -> _Made | None:
-    """Makes the run in a folder, from where it was cut if it was; a trial leaves nothing."""
-    config, cut = copy.deepcopy(cell.config), newest(folder)
-    with Spent(cut) as spent:
-        _set_threads(config)
+    """Makes the run in a folder, by as many processes as it is to have; a trial and other ranks than zero get None."""
+    _quieten()
+    alone = replace(cell, inputs={}, given={})  # nobody but rank zero needs them
+    places = {name: str(place) for name, place in inputs.items()}
+    told = {"cell": asdict(alone), "inputs": places, "folder": str(folder)}
+    with together(cell.config["trainer"], told) as team:
+        return _steps(cell, inputs, folder, show_bar, team)
+
+
+def _steps(cell: Cell, inputs: Mapping[str, Path], folder: Path, show_bar: bool, team: Team) -> _Made | None:
+    """Makes the run from where it was cut, if it was. Whatever is done here all processes do, in this order."""
+    config, cut = copy.deepcopy(cell.config), agreed(lambda: newest(folder))
+    with Spent(cut if first() else None) as spent:
+        _set_threads(config, team.here)
         lightning.seed_everything(cell.seed, verbose=False)
         task, paper = _task_and_paper(cell, config, inputs, folder)
         best = BestEpoch(task.main_metric)
         keep = Keep(folder, config["checkpoint_seconds"], spent.now, spent.restarts)
-        callbacks = [best, keep, Beat(folder), LearningRateMonitor("step"), *bar(show_bar)]
-        trainer, streaming = _trainer(cell, folder, callbacks, cut)
+        trainer, streaming = _trainer(cell, folder, [best, keep], cut, team, show_bar)
         spent.runs_on(trainer)
-        diverged = _fit(trainer, paper, task, cut)
-        spent.trained()
-        if config["fast_dev_run"]:
-            return None
         scores, digests = {}, {}
-        if not diverged:
-            seconds = config["checkpoint_seconds"]
-            scores, digests = score_epochs(trainer, paper, task, best, folder, seconds=seconds)
-            paper.save_product(folder / "product")
-        record = _record(
-            cell, folder, task, paper, trainer, scores, digests, best=best, cost=spent.measures(), diverged=diverged
-        )
+        with streaming or contextlib.nullcontext():  # a run that fails does not stay open in W&B
+            diverged = _fit(trainer, paper, task, cut)
+            spent.trained()
+            if config["fast_dev_run"]:
+                return None
+            if not diverged:
+                seconds = config["checkpoint_seconds"]
+                scores, digests = score_epochs(trainer, paper, task, best, folder, seconds=seconds)
+                if first():
+                    paper.save_product(folder / "product")
+        cost = spent.measures() | paper.totals()
+        if not first():
+            return None
+        record = _record(cell, folder, task, paper, trainer, scores, digests, best=best, cost=cost, diverged=diverged)
         write_record(record, folder / "record.json")
     return _Made(record, streaming)
 
@@ -111,7 +137,7 @@ def _run(cell: Cell, inputs: Mapping[str, Path], folder: Path, show_bar: bool) -
 def _task_and_paper(
     cell: Cell, config: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path
 ) -> tuple[Task, Paper]:
-    network = _network_folder(config["network"], inputs, folder)
+    network = agreed(lambda: _network_folder(config["network"], inputs, folder))
     task: Task = _built(config["task"], folder=network, seed=cell.seed)
     settings = task.head | config["network"].get("config", {})
     load = lambda: {"network": load_network(network, weights=config["network"]["weights"], **settings)}  # noqa: E731
@@ -127,37 +153,13 @@ def _fit(trainer: lightning.Trainer, paper: Paper, task: Task, cut: Cut | None) 
         trainer.fit(paper, datamodule=task, ckpt_path=cut and cut.path)
     except Diverged as error:
         last = newest(Path(trainer.default_root_dir))
-        return f"{error}; the last good checkpoint is {f'{FOLDER}/{last.path.name}' if last else 'the start'}"
+        return f"{error}; the last good checkpoint is {f'{CHECKPOINTS}/{last.path.name}' if last else 'the start'}"
     return ""
 
 
-def _to_wandb(cell: Cell, folder: Path, scores: Mapping[str, Any], streaming: WandbLogger | None) -> None:
-    """Completes the run in W&B, or writes it there whole. A broken W&B never costs a result."""
-    if cell.config["logger"]["mode"] in ("none", "disabled"):
-        return
-    try:
-        logger = streaming or _wandb(cell, folder)
-        write_to_wandb(logger, folder=folder, config=portable(cell.config), scores=scores, with_curves=not streaming)
-    except Exception as error:  # whatever wandb raises
-        print(f"W&B has not got {cell.title}: {error}", file=sys.stderr)
-
-
-def _wandb(cell: Cell, folder: Path) -> WandbLogger:
-    settings = cell.config["logger"]
-    return wandb_logger(settings, folder=folder, identity=cell.identity, title=cell.title, group=cell.paper)
-
-
-def _streaming(cell: Cell, folder: Path) -> WandbLogger | None:
-    """Returns the logger of a run that W&B shows while it trains; None where that was not asked for or cannot be."""
-    if cell.config["logger"]["mode"] != "online" or cell.config["fast_dev_run"]:
-        return None
-    try:
-        logger = _wandb(cell, folder)
-        logger.experiment.id  # noqa: B018 (connects)
-    except Exception as error:  # whatever wandb raises
-        print(f"W&B cannot be reached: {error}", file=sys.stderr)
-        return None
-    return logger
+def _entry(cell: Cell) -> Entry:
+    """Returns what W&B is told of a run."""
+    return Entry(cell.config["logger"], cell.identity, cell.title, cell.paper, portable(cell.config))
 
 
 def _workplace(cell: Cell) -> Path:
@@ -175,7 +177,7 @@ def _workplace(cell: Cell) -> Path:
 def _publish(cell: Cell, diverged: int) -> Path:
     """Moves a finished run to its place; a run that stood there is kept under runs_dir/.replaced."""
     if not diverged:
-        shutil.rmtree(cell.part / FOLDER, ignore_errors=True)
+        shutil.rmtree(cell.part / CHECKPOINTS, ignore_errors=True)
     if cell.folder.exists():
         kept = cell.places.runs_dir / ".replaced" / f"{cell.identity}-{time.time_ns()}"
         kept.parent.mkdir(exist_ok=True)
@@ -186,8 +188,11 @@ def _publish(cell: Cell, diverged: int) -> Path:
 
 
 def _made(cell: Cell, show_bar: bool) -> Path:
-    if recorded(cell) is None:
-        execute(cell, show_bar=show_bar)
+    while recorded(cell) is None:
+        if first():
+            execute(cell, show_bar=show_bar)
+        else:
+            time.sleep(POLL)
     return product(cell)
 
 
@@ -201,9 +206,15 @@ def _built(settings: Mapping[str, Any], **others: Any) -> Any:
         raise
 
 
-def _set_threads(config: Mapping[str, Any]) -> None:
+def _set_threads(config: Mapping[str, Any], processes: int) -> None:
     threads = config["threads"]
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if threads == "auto" else threads)
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes) if threads == "auto" else threads)
+
+
+def _quieten() -> None:
+    warnings.filterwarnings("ignore", module=r"lightning\.")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _network_folder(network: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path) -> Path | str:
@@ -214,29 +225,27 @@ def _network_folder(network: Mapping[str, Any], inputs: Mapping[str, Path], fold
 
 
 def _trainer(
-    cell: Cell, folder: Path, callbacks: list[Callback], cut: Cut | None
-) -> tuple[lightning.Trainer, WandbLogger | None]:
-    """Returns Lightning's trainer, and the W&B logger if it streams."""
-    settings, config = cell.config["trainer"], cell.config
-    streaming = _streaming(cell, folder)
-    warnings.filterwarnings("ignore", module=r"lightning\.")
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    cell: Cell, folder: Path, callbacks: list[Callback], cut: Cut | None, team: Team, show_bar: bool
+) -> tuple[lightning.Trainer, WandbRun | None]:
+    """Returns Lightning's trainer, and the W&B logger if it streams; rank zero alone logs and shows anything."""
+    streaming, loggers = None, []
+    if first():
+        loggers = [JsonLines(folder / CURVES, start=cut.logged if cut else None)]
+        streaming = None if cell.config["fast_dev_run"] else stream_to_wandb(_entry(cell), folder)
+        loggers += [streaming] if streaming else []
+        callbacks = [*callbacks, Beat(folder), LearningRateMonitor("step"), *bar(show_bar)]
     trainer = _built(
-        settings,
-        logger=[
-            JsonLines(folder / "metrics.jsonl", start=cut.logged if cut else None),
-            *([streaming] if streaming else []),
-        ],
+        cell.config["trainer"],
+        logger=loggers,
         callbacks=callbacks,
-        plugins=[CheckedIO()],
+        plugins=[CheckedIO(), *team.plugins],
         enable_checkpointing=False,
         use_distributed_sampler=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         default_root_dir=str(folder),
         enable_progress_bar=any(isinstance(one, ProgressBar) for one in callbacks),
-        fast_dev_run=config["fast_dev_run"],
+        fast_dev_run=cell.config["fast_dev_run"],
     )
     return trainer, streaming
 
@@ -277,9 +286,8 @@ def _record(
         measures={
             **cost,
             "steps": paper.steps,
-            "tokens": int(paper.tokens),
-            "train_flops": paper.train_flops or None,
-            "predict_flops": paper.predict_flops or None,
+            "train_flops": cost["train_flops"] or None,
+            "predict_flops": cost["predict_flops"] or None,
             "training_state_bytes": measure.training_state(paper.network, trainer.optimizers),
             "trainable_parameters": paper.trainable_parameters(),
             "head_parameters": paper.head_parameters(),
@@ -291,9 +299,9 @@ def _record(
             for name, one in task.splits.items()
         },
         curves={
-            "file": "metrics.jsonl",
-            "digest": file_digest(folder / "metrics.jsonl", folder),
-            "points": thinned(folder / "metrics.jsonl"),
+            "file": CURVES,
+            "digest": file_digest(folder / CURVES, folder),
+            "points": thinned(folder / CURVES),
         },
         predictions=dict(digests),
         versions=measure.versions(cell.config, device),

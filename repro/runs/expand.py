@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from repro import paths
 from repro.errors import UserError, did_you_mean
 
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import RangeSweep
+
+MOST = 10_000
+"""Cells of one command."""
 GROUPS = ("paper", "task", "model", "network", "scale", "trainer", "logger", "recipe")
 
 
@@ -50,7 +56,9 @@ def expand(arguments: Sequence[str], *, multirun: bool = False) -> tuple[list[di
     grids: list[dict[str, str]] = [{}]
     for key, value in pairs:
         if key.lstrip("+") != "conflicts":
-            grids = [grid | {key: one} for grid in grids for one in _values(key, value, multirun)]
+            values = _values(key, value, multirun)
+            _check_number(key, value, len(grids) * len(values))
+            grids = [grid | {key: one} for grid in grids for one in values]
     notes: list[str] = []
     expanded = [one for grid in grids for one in _with_suite(grid, notes, alone=len(grids) == 1)]
     for name in disputed:
@@ -125,17 +133,36 @@ def _with_conflicts(grid: dict[str, str], name: str) -> list[dict[str, str]]:
 def _values(key: str, value: str, multirun: bool) -> list[str]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.core.override_parser.types import RangeSweep
+    from hydra.errors import HydraException
 
     try:
         override = OverridesParser.create().parse_override(f"{key}={value}")
-    except OverrideParseException as error:
-        raise UserError(f"{key}={value} can't be read", str(error).splitlines()[0]) from None
-    if not override.is_sweep_override():
-        return [value]
-    if not multirun and key != "task":
-        raise UserError(f"{key}={value} is a sweep", "add -m")
-    return [split(words[0])[1] for batch in BasicSweeper.split_arguments([override], None) for words in batch]
+        if not override.is_sweep_override():
+            return [value]
+        if not multirun and key != "task":
+            raise UserError(f"{key}={value} is a sweep", "add -m")
+        if isinstance(override.value(), RangeSweep):
+            _check_number(key, value, _length(override.value()))
+        return [split(words[0])[1] for batch in BasicSweeper.split_arguments([override], None) for words in batch]
+    except (HydraException, ValueError) as error:
+        raise UserError(f"{key}={value} can't be read", str(error).partition("\n")[0]) from None
+
+
+def _length(values: RangeSweep) -> int:
+    """Returns about how many values a range has.
+
+    Raises:
+        ValueError: its step is 0, or one of its numbers is none.
+    """
+    if not values.step:
+        raise ValueError("the step of a range is not 0")
+    return math.ceil(min(abs((values.stop or 0) - (values.start or 0)) / abs(values.step), 2**40))
+
+
+def _check_number(key: str, value: str, cells: int) -> None:
+    if cells > MOST:
+        raise UserError(f"{key}={value} makes {cells:,} cells", f"one command runs {MOST:,} at most: part it")
 
 
 def _with_suite(grid: dict[str, str], notes: list[str], *, alone: bool) -> list[dict[str, str]]:

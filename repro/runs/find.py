@@ -1,4 +1,4 @@
-"""Runs that are there already: in runs_dir, or shipped with the project."""
+"""Runs that are there already: in runs_dir, or shipped with the project; and what a killed one left."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 
 from repro import paths
+from repro.errors import UserError
 from repro.records.record import Record, read_record
 from repro.runs.compose import Cell
+
+CHECKPOINTS = "checkpoints"
 
 
 def recorded(cell: Cell) -> Record | None:
@@ -17,11 +20,28 @@ def recorded(cell: Cell) -> Record | None:
     return None if folder is None else read_record(folder / "record.json")
 
 
+def resumable(cell: Cell) -> bool:
+    """Says whether a run of this cell was cut and left a checkpoint to go on from."""
+    return any((cell.part / CHECKPOINTS).glob("*.ckpt"))
+
+
 def product(cell: Cell) -> Path:
-    """Returns the folder that a recorded cell left for others."""
+    """Returns the folder that a recorded cell left for others.
+
+    Raises:
+        UserError: the run diverged, or what it left was removed.
+    """
     folder = _folder(cell)
     assert folder is not None, cell.title
-    return folder if folder in _shipped().values() else folder / "product"
+    if folder in _shipped().values():
+        return folder
+    if read_record(folder / "record.json").diverged:
+        raise UserError(
+            f"{cell.title} diverged, nothing can start from it", f"{folder} says where: change its settings"
+        )
+    if not (folder / "product").is_dir():
+        raise UserError(f"{folder / 'product'} was removed", "run the cell again with rerun=true")
+    return folder / "product"
 
 
 def _folder(cell: Cell) -> Path | None:

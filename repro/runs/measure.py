@@ -76,7 +76,7 @@ def hardware(device: str, devices: int) -> dict[str, str | int | None]:
 
     return {
         "device": device,
-        "name": torch.cuda.get_device_name() if device == "cuda" else _processor(),
+        "name": torch.cuda.get_device_name() if device == "cuda" else processor(),
         "devices": devices,
         "threads": torch.get_num_threads(),
         "processors": os.cpu_count(),
@@ -141,7 +141,8 @@ def commit() -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Returns the name of the processor as the system has it."""
     try:
         information: Mapping[str, str] = dict(
             [part.strip() for part in line.split(":", 1)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
+from repro.papers.base import everywhere
 from repro.records.identity import file_digest
 from repro.runs.best import BestEpoch
 
@@ -29,7 +30,7 @@ def score_epochs(
         seconds: of work that a kill may cost.
 
     Returns:
-        scores by "SPLIT-EPOCH", and the digests of the prediction files by the same names.
+        scores by "SPLIT-EPOCH", and the digests of the prediction files by the same names; none but in rank zero.
     """
     scores: dict[str, dict[str, float]] = {}
     digests: dict[str, str] = {}
@@ -45,37 +46,38 @@ def score_epochs(
             file = folder / "predictions" / f"{split}-{epoch}.jsonl"
             if split not in rows:
                 rows[split] = predicted(trainer, paper, task, split, file.with_suffix(".part"), seconds=seconds)
+            if not trainer.is_global_zero:
+                continue
             task.write_predictions(rows[split], file, split)
             task.write_statistics(rows[split], file, split)
             scores[f"{split}-{epoch}"] = task.score(rows[split], split)
             digests[f"{split}-{epoch}"] = file_digest(file, folder)
-    for part in (folder / "predictions").glob("*.part"):
-        part.unlink()
+    everywhere(None)  # nobody writes any more
+    if trainer.is_global_zero:
+        for part in (folder / "predictions").glob("*.part"):
+            part.unlink()
     return scores, digests
 
 
 def predicted(
     trainer: lightning.Trainer, paper: Paper, task: Task, split: str, part: Path, *, seconds: float
 ) -> list[Row]:
-    """Predicts a split, beginning where an earlier process was killed.
+    """Predicts a split, beginning where earlier processes were killed.
 
     Args:
-        part: where the rows of each batch are kept.
+        part: where the rows of each batch are kept; other processes than rank zero keep theirs beside it.
         seconds: between two writes to the disk.
     """
-    part = (
-        part.with_name(f"{part.name}")
-        if trainer.world_size == 1
-        else part.with_name(f"{trainer.global_rank}-{part.name}")
-    )
-    done = _read(part)
-    if done:
-        paper.predict_flops = done[-1]["flops"]
-    loader = task.split_dataloader(split)
-    loader.batch_sampler.start_at(len(done))
+    done = everywhere(_kept(part) if trainer.is_global_zero else [])[0]
+    if trainer.is_global_zero:
+        paper.predict_flops += sum(batch["flops"] for batch in done)
     rows = [row for batch in done for row in batch["rows"]]
+    loader = task.split_dataloader(split)
+    if rows:
+        places = {key: place for place, key in enumerate(task.split(split).dataset["id"])}
+        loader.batch_sampler.leave_out(places[row["id"]] for row in rows)
     if len(loader.batch_sampler):
-        keep = _KeepRows(part, seconds)
+        keep = _KeepRows(_own(part, trainer.global_rank), paper.predict_flops, seconds)
         trainer.callbacks.append(keep)
         try:
             rows += [row for batch in trainer.predict(paper, loader) or [] for row in batch]
@@ -85,11 +87,21 @@ def predicted(
     return paper.gather(rows)
 
 
-class _KeepRows(Callback):
-    """Appends the rows of each batch to a file, and syncs it now and then."""
+def _own(part: Path, rank: int) -> Path:
+    return part.with_name(f"{part.stem}.{rank}{part.suffix}") if rank else part
 
-    def __init__(self, file: Path, seconds: float) -> None:
-        self.stream = file.open("a", encoding="utf-8")
+
+class _KeepRows(Callback):
+    """Appends the rows of each batch to a file, and syncs it now and then.
+
+    Args:
+        file: where they go.
+        flops: the operations that predictions took before.
+        seconds: between two writes to the disk.
+    """
+
+    def __init__(self, file: Path, flops: int, seconds: float) -> None:
+        self.stream, self.flops = file.open("a", encoding="utf-8"), flops
         self.seconds, self.last = seconds, time.monotonic()
 
     def on_predict_batch_end(
@@ -102,17 +114,21 @@ class _KeepRows(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keeps a batch."""
-        self.stream.write(json.dumps({"flops": pl_module.predict_flops, "rows": outputs}) + "\n")
+        flops, self.flops = pl_module.predict_flops - self.flops, pl_module.predict_flops
+        self.stream.write(json.dumps({"flops": flops, "rows": outputs}) + "\n")
         if time.monotonic() - self.last >= self.seconds:
             self.stream.flush()
             os.fsync(self.stream.fileno())
             self.last = time.monotonic()
 
 
+def _kept(part: Path) -> list[dict[str, Any]]:
+    """Returns the batches that were kept, by however many processes."""
+    return [batch for file in sorted(part.parent.glob(f"{part.stem}*{part.suffix}")) for batch in _read(file)]
+
+
 def _read(part: Path) -> list[dict[str, Any]]:
     """Returns the batches that were kept; a torn last line is cut off the file."""
-    if not part.is_file():
-        return []
     found, whole = [], 0
     for line in part.read_bytes().splitlines(keepends=True):
         try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from repro.runs.compose import Cell
+from repro.runs.lock import holder
 
 FILE = "progress.json"
 
@@ -44,9 +45,12 @@ def live(cells: Sequence[Cell]) -> Iterator[None]:
 
 
 def _update(progress: Any, rows: dict[str, Any], one: Cell) -> None:
+    """Shows how far a cell is. What a killed process left behind is not shown until somebody goes on with it."""
     try:
         beat = json.loads((one.part / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        beat = None
+    if beat is None or not holder(one):
         if one.identity in rows:
             progress.remove_task(rows.pop(one.identity))
         return

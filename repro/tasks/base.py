@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ from repro.tasks.tsv import read_lines
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
+
+IDLE = "idle"
+"""Marks a batch that counts for nothing."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Task(LightningDataModule):
         folder: a folder in the transformers form, or a hub name, that has the tokenizer; None where only scores are
             asked for.
         seed: of the order of training.
-        batch_size: examples in a training batch.
+        batch_size: examples in a training batch, of all processes together.
         max_length: tokens of an example; longer ones are cut.
         train_size: how many rows of train are used, from its first; None for all.
         evaluation_tokens: tokens in a batch that is predicted, padding counted.
@@ -143,6 +147,13 @@ class Task(LightningDataModule):
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns the mean loss of a batch."""
         raise NotImplementedError
+
+    def weight(self, batch: Mapping[str, Tensor]) -> int | Tensor:
+        """Returns how many the loss of a batch, just computed, is the mean of: its examples, or what a family counts.
+
+        Of several processes each has a part of a batch: so their losses are weighed.
+        """
+        return len(batch["index"])
 
     def predict(self, network: nn.Module, batch: Mapping[str, Tensor]) -> list[dict[str, Any]]:
         """Returns {"id", "prediction", ...} for each example, ready for JSON."""
@@ -239,7 +250,7 @@ class Task(LightningDataModule):
             if self.folder is None:
                 raise UserError(f"{self.title} was given no tokenizer", "folder=FOLDER names a network's folder")
             try:
-                self._tokenizer = AutoTokenizer.from_pretrained(self.folder, use_fast=True)
+                self._tokenizer = AutoTokenizer.from_pretrained(self.folder, use_fast=True, trust_remote_code=False)
             except (OSError, ValueError) as error:
                 raise UserError(
                     f"{self.folder} has no tokenizer that can be read", str(error).splitlines()[0]
@@ -277,9 +288,15 @@ class Task(LightningDataModule):
         return DataLoader(
             self.split(split).dataset,
             batch_sampler=batches,
-            collate_fn=self.collate,  # type: ignore[arg-type]
+            collate_fn=partial(self._collated, split),
             pin_memory=torch.cuda.is_available(),
         )
+
+    def _collated(self, split: str, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Makes a batch. A process that has no part of a small one computes an example that counts for nothing."""
+        if examples:
+            return self.collate(examples)
+        return {**self.collate([self.split(split).dataset[0]]), IDLE: True}
 
     def references(self, split: str) -> dict[int, Any]:
         """Returns what predictions are compared with, by id."""

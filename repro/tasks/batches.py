@@ -7,7 +7,7 @@ of an epoch, on any machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ class Rule:
     """How training batches are cut.
 
     Attributes:
-        batch_size: examples in a batch; the last of an epoch may have fewer.
+        batch_size: examples in a batch, of all processes together; the last of an epoch may have fewer.
         pool: batches whose examples are sorted together; 1 leaves the order random and the padding what it is.
         in_order: whether the examples' own order is kept but for that within a pool: for a curriculum.
     """
@@ -80,7 +80,10 @@ def evaluation_order(lengths: Sequence[int], *, tokens: int) -> list[list[int]]:
 
 
 class TrainingBatches(Sampler[list[int]]):
-    """Batches of one epoch after the other. Of several processes each gets its share, all equally many.
+    """Batches of one epoch after the other. Of several processes each gets its part of every batch.
+
+    The parts of a batch are cut across its lengths, so that they take equally long. Where a batch has fewer examples
+    than there are processes some parts are empty.
 
     Lightning calls `set_epoch` on the `sampler` of a batch sampler: that is this object itself. The trainer's own
     distributed sampler is to be off (use_distributed_sampler=False).
@@ -104,22 +107,21 @@ class TrainingBatches(Sampler[list[int]]):
         self.epoch = epoch
 
     def start_at(self, epoch: int, batch: int) -> None:
-        """Chooses an epoch, and lets its order begin at a batch of this process: to continue a run."""
+        """Chooses an epoch, and lets its order begin at a batch: to continue a run, on as many processes as may be."""
         self.epoch, self.start = epoch, (epoch, batch)
 
     def __len__(self) -> int:
-        return math.ceil(math.ceil(len(self.lengths) / self.rule.batch_size) / _processes()[1])
+        return math.ceil(len(self.lengths) / self.rule.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         rank, processes = _processes()
         batches = training_order(self.lengths, seed=self.seed, epoch=self.epoch, rule=self.rule)
-        batches += batches[: -len(batches) % processes]  # gradients are averaged: nobody may lack a batch
         first = self.start[1] if self.epoch == self.start[0] else 0
-        return iter(batches[rank::processes][first:])
+        return (batch[rank::processes] for batch in batches[first:])
 
 
 class EvaluationBatches(Sampler[list[int]]):
-    """Batches that hold every example once; of several processes each gets its share.
+    """Batches that hold every example once. Of several processes each gets its share, all equally many.
 
     Args:
         lengths: tokens of each example.
@@ -128,11 +130,11 @@ class EvaluationBatches(Sampler[list[int]]):
 
     def __init__(self, lengths: Sequence[int], *, tokens: int) -> None:
         self.batches = evaluation_order(lengths, tokens=tokens)
-        self.start = 0
+        self.done: frozenset[int] = frozenset()
 
-    def start_at(self, batch: int) -> None:
-        """Leaves out the first batches of this process: to continue."""
-        self.start = batch
+    def leave_out(self, places: Iterable[int]) -> None:
+        """Leaves out examples that were predicted before: to continue."""
+        self.done = frozenset(places)
 
     def __len__(self) -> int:
         return len(self._share())
@@ -142,7 +144,23 @@ class EvaluationBatches(Sampler[list[int]]):
 
     def _share(self) -> list[list[int]]:
         rank, processes = _processes()
-        return self.batches[rank::processes][self.start :]
+        left = [[place for place in batch if place not in self.done] for batch in evened(self.batches, processes)]
+        left = [batch for batch in left if batch]
+        rounds = math.ceil(len(left) / processes)
+        # The processes go in step: one that lacks a batch takes the first ones again, whose rows are dropped.
+        return [left[place % len(left)] for place in range(rank, rounds * processes, processes)]
+
+
+def evened(batches: Sequence[list[int]], processes: int) -> list[list[int]]:
+    """Cuts the largest batches in two until each process has equally many, as far as there are examples."""
+    batches = list(batches)
+    while len(batches) % processes:
+        place = max(range(len(batches)), key=lambda place: len(batches[place]))
+        middle = len(batches[place]) // 2
+        if not middle:
+            break
+        batches[place : place + 1] = [batches[place][:middle], batches[place][middle:]]
+    return batches
 
 
 def _processes() -> tuple[int, int]:

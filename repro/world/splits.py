@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
+import re
 
 from repro.errors import UserError, did_you_mean
 from repro.world import pairs
@@ -28,13 +30,14 @@ TRAIN_SIZE = {
     "rte": 2000,
     "stsb": 2000,
 }
+_WORD = re.compile(r"[^\W_]+")
 VALIDATION_SIZE, TEST_SIZE = 600, 2000
 SPLITS = ("train", "validation", "test")
 
 
 def normalised(sentence: str) -> str:
     """Lower case, letters and digits only, single blanks: what counts as the same sentence between splits."""
-    return " ".join("".join(c if c.isalnum() else " " for c in sentence.lower()).split())
+    return " ".join(_WORD.findall(sentence.lower()))
 
 
 def glue(task: str, split: str) -> list[dict]:
@@ -55,15 +58,20 @@ def glue(task: str, split: str) -> list[dict]:
         raise UserError(f"the world has no task {task!r}", did_you_mean(task, TASKS))
     if split not in SPLITS:
         raise UserError(f"the world's tasks have no split {split!r}", did_you_mean(split, SPLITS))
+    return [dict(row) for row in _rows(task, split)]
+
+
+@functools.lru_cache(maxsize=4)
+def _rows(task: str, split: str) -> list[dict]:
     count = {"train": TRAIN_SIZE[task], "validation": VALIDATION_SIZE, "test": TEST_SIZE}[split]
-    seen = {_key(row) for row in glue(task, "train")} if split == "validation" else set()
+    seen = {_key(row) for row in _rows(task, "train")} if split == "validation" else set()
     rng = random.Random(f"{SEED}/{task}/{split}")
     rows: list[dict] = []
     for _ in range(20 * count):
         first, second, label = TASKS[task](rng, split == "test")
         row = {"id": len(rows), "sentence1": first, "sentence2": second, "label": label}
-        if _key(row) not in seen:
-            seen.add(_key(row))
+        if (key := _key(row)) not in seen:
+            seen.add(key)
             rows.append(row)
         if len(rows) == count:
             return rows

@@ -95,6 +95,10 @@ LINE = 'lora,T2,a row,MNLI,"{""paper"": ""lora""}",accuracy,87.5,0.3,,Table 2,ar
         (HEAD + LINE + "a,b\n", "line 3: 2 columns instead of 12"),
         (HEAD + LINE.replace('"{""paper""', '"{""paper'), "line 2"),
         (HEAD + LINE.replace("0.3", "x"), "line 2: 'x' is no number"),
+        (HEAD + LINE.replace('""lora""', '{""a"": 1}'), "line 2: paper of the condition must be a value"),
+        (HEAD + LINE.replace('""paper"": ""lora""', '""task"": 3'), "line 2: task of the condition must be a name"),
+        (HEAD + LINE.replace('""lora""', "NaN"), "line 2: 'NaN' is no number"),
+        (HEAD + LINE.replace('""lora""', "[" * 60_000), "line 2: maximum recursion"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path, text, said):

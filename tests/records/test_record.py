@@ -35,6 +35,7 @@ def change(file, **new):
         (lambda file: file.write_text(file.read_text()[:-100]), "truncated"),
         (lambda file: file.write_text(""), "truncated"),
         (lambda file: file.write_text("[]"), "no schema"),
+        (lambda file: file.write_text("[" * 100_000), "truncated or no JSON"),
         (lambda file: file.write_bytes(b"\xff\xfe\x00"), "truncated"),
         (lambda file: change(file, scores={"test-best": {"accuracy": 99.9}}), "changed after"),
         (lambda file: change(file, schema=2), "schema 2"),

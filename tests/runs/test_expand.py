@@ -89,6 +89,30 @@ def test_a_paper_brings_its_task_and_model():
     assert chosen({"paper": "pretrain/mlm"})["task"] == "world/text"
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("task=gl[e", "can't be read: mismatched input"),
+        ("task='x", "can't be read: token recognition error"),
+        ("seed=choice()", "can't be read"),
+        ("task=glob(*)", "can't be read: ConfigLoader is not set"),
+        ("seed=range(0,9,0)", "can't be read: the step of a range is not 0"),
+        ("seed=range(nan)", "can't be read"),
+        ("seed=range(0,1000000000)", "makes 1,000,000,000 cells: one command runs 10,000 at most"),
+        ("seed=range(10001)", "makes 10,001 cells"),
+    ],
+)
+def test_a_value_that_cannot_be_read_or_asks_for_too_much_is_named(word, said):
+    with pytest.raises(UserError, match=said):
+        expand([word], multirun=True)
+
+
+def test_a_sweep_over_several_keys_is_bounded_as_a_whole():
+    with pytest.raises(UserError, match="makes 20,000 cells"):
+        expand(["paper=lora", "seed=range(200)", "optim.lr=range(100)"], multirun=True)
+    assert len(expand(["seed=range(9,0,-3)"], multirun=True)[0]) == 3
+
+
 @pytest.mark.parametrize("word", ["lora", "=lora"])
 def test_a_word_that_is_no_override_is_named(word):
     with pytest.raises(UserError, match="is no override"):

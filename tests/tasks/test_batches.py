@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -88,13 +90,61 @@ def test_an_epoch_continues_where_it_stood(lengths):
     assert len(list(sampler)) == 63
 
 
-def test_processes_share_an_epoch(lengths, monkeypatch):
-    shares, parts = [], []
+@pytest.fixture
+def as_one_of(monkeypatch):
+    """Makes this process one of several."""
+
+    def be(rank: int, processes: int) -> None:
+        monkeypatch.setattr(batches, "_processes", lambda: (rank, processes))
+
+    return be
+
+
+def test_each_process_has_its_part_of_every_batch(lengths, as_one_of):
+    lengths, shares = lengths[:994], []  # the last batch of an epoch has two examples
     for rank in range(4):
-        monkeypatch.setattr(batches, "_processes", lambda rank=rank: (rank, 4))
+        as_one_of(rank, 4)
         sampler = TrainingBatches(lengths, seed=1, rule=RULE)
+        sampler.start_at(0, 10)
         shares.append(list(sampler))
-        assert len(sampler) == len(shares[-1]) == 16
-        parts += list(EvaluationBatches(lengths, tokens=512))
-    assert {place for share in shares for batch in share for place in batch} == set(range(1003))
-    assert sorted(place for batch in parts for place in batch) == list(range(1003))
+        assert len(sampler) == 63
+    whole = training_order(lengths, seed=1, epoch=0, rule=RULE)[10:]
+    assert [sorted(chain(*parts)) for parts in zip(*shares, strict=True)] == list(map(sorted, whole))
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert [len(part) for part in parts] == ([4, 4, 4, 4] if len(batch) == 16 else [1, 1, 0, 0])
+    sums = [sum(max(lengths[place] for place in batch) for batch in share if batch) for share in shares]
+    assert max(sums) < 1.05 * min(sums)  # they wait for one another
+
+
+def shared(lengths, as_one_of, processes, done=()):
+    shares = []
+    for rank in range(processes):
+        as_one_of(rank, processes)
+        sampler = EvaluationBatches(lengths, tokens=512)
+        sampler.leave_out(done)
+        shares.append(list(sampler))
+        assert len(sampler) == len(shares[-1]) == len(shares[0])
+    return shares
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4, 7])
+def test_processes_evaluate_every_example_once_in_equally_many_batches(lengths, as_one_of, processes):
+    shares = shared(lengths, as_one_of, processes)
+    assert sorted(place for share in shares for batch in share for place in batch) == list(range(1003))
+    order = evaluation_order(lengths, tokens=512)
+    assert sum(batch not in order for share in shares for batch in share) <= 2 * (processes - 1)
+
+
+def test_more_processes_than_examples_repeat_some(as_one_of):
+    assert shared([5, 6], as_one_of, 3) == [[[0]], [[1]], [[0]]]
+
+
+def test_what_was_evaluated_is_left_out_and_the_other_batches_stay_as_they_were(lengths, as_one_of):
+    before = [batch for share in shared(lengths, as_one_of, 2) for batch in share]
+    done = {place for batch in before[:9] for place in batch}
+    after = [batch for share in shared(lengths, as_one_of, 2, done) for batch in share]
+    assert set(map(tuple, after)) == set(map(tuple, before[9:]))
+    assert shared(lengths, as_one_of, 2, range(1003)) == [[], []]
+    assert {place for share in shared(lengths, as_one_of, 3, done) for batch in share for place in batch} == (
+        set(range(1003)) - done
+    )

@@ -120,3 +120,9 @@ def test_a_generator_that_repeats_itself_stops(monkeypatch):
     monkeypatch.setitem(TASKS, "sst2", lambda rng, held_out: ("the same", None, 1))
     with pytest.raises(RuntimeError, match="too few"):
         world.glue("sst2", "test")
+
+
+def test_rows_that_somebody_changed_are_not_given_to_the_next_one():
+    world.glue("rte", "validation")[0]["sentence1"] = "changed"
+    assert world.glue("rte", "validation")[0]["sentence1"] != "changed"
+    assert normalised("  The  red_boat's 2 sails, étoilés! ") == "the red boat s 2 sails étoilés"
