@@ -113,7 +113,7 @@ def _steps(cell: Cell, inputs: Mapping[str, Path], folder: Path, show_bar: bool,
         task, paper = _task_and_paper(cell, config, inputs, folder)
         best = BestEpoch(task.main_metric)
         keep = Keep(folder, config["checkpoint_seconds"], spent.now, spent.restarts)
-        trainer, streaming = _trainer(cell, folder, [best, keep], cut, team, show_bar)
+        trainer, streaming = _trainer(cell, folder, [best, keep, *team.callbacks], cut, team, show_bar)
         spent.runs_on(trainer)
         scores, digests = {}, {}
         with streaming or contextlib.nullcontext():  # a run that fails does not stay open in W&B

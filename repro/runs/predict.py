@@ -68,14 +68,13 @@ def predicted(
         part: where the rows of each batch are kept; other processes than rank zero keep theirs beside it.
         seconds: between two writes to the disk.
     """
-    done = everywhere(_kept(part) if trainer.is_global_zero else [])[0]
-    if trainer.is_global_zero:
-        paper.predict_flops += sum(batch["flops"] for batch in done)
-    rows = [row for batch in done for row in batch["rows"]]
+    kept = _kept(part) if trainer.is_global_zero else []
+    paper.predict_flops += sum(batch["flops"] for batch in kept)
+    rows = [row for batch in kept for row in batch["rows"]]
     loader = task.split_dataloader(split)
-    if rows:
+    if done := everywhere([row["id"] for row in rows])[0]:
         places = {key: place for place, key in enumerate(task.split(split).dataset["id"])}
-        loader.batch_sampler.leave_out(places[row["id"]] for row in rows)
+        loader.batch_sampler.leave_out(places[key] for key in done)
     if len(loader.batch_sampler):
         keep = _KeepRows(_own(part, trainer.global_rank), paper.predict_flops, seconds)
         trainer.callbacks.append(keep)

@@ -26,6 +26,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
@@ -52,10 +53,12 @@ class Team:
     Attributes:
         here: how many of them are on this machine.
         plugins: what Lightning's trainer needs to find them.
+        callbacks: what it needs besides.
     """
 
     here: int = 1
     plugins: list[Any] = field(default_factory=list)
+    callbacks: list[Callback] = field(default_factory=list)
 
 
 def first() -> bool:
@@ -94,7 +97,7 @@ def together(settings: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[T
             others = _started(strategy.num_processes, told)
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # else Lightning changes the number of threads
         strategy.setup_environment()
-        yield Team(strategy.num_processes, [LightningEnvironment()] if ours else [])
+        yield Team(strategy.num_processes, [LightningEnvironment()] if ours else [], [_KeepHandler()])
         everywhere(None)
     except Exception as error:
         if died := _died(others, error):
@@ -184,6 +187,19 @@ def _leave(before: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
+class _KeepHandler(Callback):
+    """Puts back what SIGTERM did before: Lightning's handler waits, then and there, for the other processes."""
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, *_: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
+
+    on_predict_start = on_train_start
+
+
 class _Other:
     """A process that rank zero starts. Its stdin is a pipe that ends with rank zero, in whatever way: then it ends too.
 
@@ -250,7 +266,8 @@ class _Other:
 
 def follow() -> None:
     """What a process does that rank zero started: it reads from stdin what the run is, and takes part."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank zero hears Ctrl-C
+    for number in (signal.SIGINT, signal.SIGTERM):  # rank zero hears them
+        signal.signal(number, signal.SIG_IGN)
     _READERS.append(os.dup(1))
     os.dup2(2, 1)
     told = json.loads(sys.stdin.buffer.readline())

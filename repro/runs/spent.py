@@ -58,7 +58,7 @@ class Spent:
         seconds = self._seconds()
         parts = everywhere((self._joules(), measure.peak_memory(self._device)))
         joules, peaks = zip(*parts, strict=True)
-        peak = max(peaks) if self._gpus else sum(peaks)
+        peak = max(peaks) if self._device == "cuda" else sum(peaks)
         return {
             "seconds": seconds,
             "train_seconds": seconds if self._train_seconds is None else self._train_seconds,

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -286,6 +287,37 @@ def test_a_process_that_dies_ends_the_run_and_is_named(mode, how, place):
     assert not torch.distributed.is_initialized()
     one = run(place, mode, *TWO)
     assert read_record(one.folder / "record.json").measures["restarts"] == 1
+
+
+def alive(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_the_others_end_with_rank_zero(number, code, place):
+    name = f"ended{code}"
+    one = make(place, name, *TWO, "trainer.max_epochs=1000")
+    (place / name / "seen").mkdir(parents=True)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "repro", *one.overrides, "--quiet"],
+        env=os.environ | {"WATCHED": str(place / name / "seen")},
+        stderr=subprocess.DEVNULL,
+    )
+    while not (one.part / "checkpoints").exists():
+        time.sleep(0.1)
+        assert command.poll() is None
+    children = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()
+    assert len(children) == 1
+    command.send_signal(number)
+    assert command.wait(30) == code
+    until = time.monotonic() + 20
+    while alive(children[0]) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not alive(children[0])
 
 
 @pytest.mark.slow
