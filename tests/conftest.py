@@ -10,6 +10,7 @@ import pytest
 from repro.records.record import Record
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["COLUMNS"] = "100"  # of the terminal that verbs write for, whatever this one has
 
 METRICS = {"cola": "matthews", "stsb": "pearson"}
 

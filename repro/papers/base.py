@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -369,6 +369,12 @@ def checked_optim(optim: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("lr", "weight_decay", "betas", "eps", "schedule"):
         if key not in optim:
             raise UserError(f"optim.{key} is missing", "the recipe gives it")
+    for key in ("lr", "weight_decay", "eps", "warmup_ratio", "warmup_steps", "clip"):
+        if not _is_number(optim.get(key, 0)):
+            raise UserError(f"optim.{key} is {optim[key]!r}", "it is a number")
+    betas = optim["betas"]
+    if not isinstance(betas, Sequence) or len(betas) != 2 or not all(_is_number(one) and 0 <= one < 1 for one in betas):
+        raise UserError(f"optim.betas is {betas!r}", "it is two numbers from 0 to below 1, such as [0.9,0.999]")
     if ("warmup_ratio" in optim) == ("warmup_steps" in optim):
         raise UserError(
             "the warm-up is given twice or not at all", "give one of optim.warmup_ratio and optim.warmup_steps"
@@ -383,6 +389,10 @@ def checked_optim(optim: Mapping[str, Any]) -> dict[str, Any]:
     if optim.get("warmup_ratio", 0) > 1:
         raise UserError(f"optim.warmup_ratio is {optim['warmup_ratio']}", "it is a part of all steps, at most 1")
     return optim
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def copy_tensors(network: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:

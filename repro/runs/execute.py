@@ -21,6 +21,7 @@ import torch
 import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 
 from repro.errors import UserError
@@ -201,8 +202,14 @@ def _built(settings: Mapping[str, Any], **others: Any) -> Any:
     try:
         return instantiate(settings, **others)
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, TypeError | ValueError | AttributeError | ImportError | MisconfigurationException):
+            said = str(cause).partition("\n")[0]
+            raise UserError(
+                f"{settings.get('_target_')} does not take these settings ({said})", "--debug shows where it says so"
+            ) from error
         raise
 
 

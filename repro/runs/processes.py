@@ -128,6 +128,9 @@ def _strategy(settings: Mapping[str, Any]) -> ParallelStrategy | None:
         return None
     if not isinstance(strategy.launcher, _SubprocessScriptLauncher):
         raise UserError(f"trainer.strategy={settings['strategy']} cannot give results back", "say ddp")
+    cores = len(os.sched_getaffinity(0))
+    if strategy.root_device.type == "cpu" and strategy.num_processes > cores:
+        raise UserError(f"trainer.devices={settings['devices']}: this machine has {cores} cores", "ask for as many")
     return strategy
 
 

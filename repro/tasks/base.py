@@ -389,7 +389,7 @@ class Task(LightningDataModule):
         for place, one in predictions:
             if not isinstance(one, Mapping) or "id" not in one or "prediction" not in one:
                 raise UserError(f"{place}: no id and prediction", 'each is {"id": ..., "prediction": ...}')
-            if not isinstance(one["id"], int) or one["id"] not in wanted:
+            if type(one["id"]) is not int or one["id"] not in wanted:
                 raise UserError(
                     f"{place}: {split} of {self.title} has no example {one['id']!r}",
                     f"its ids are {min(wanted)} to {max(wanted)}",
@@ -410,7 +410,7 @@ def _read_json_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(read_lines(path), 1):
         try:
             rows.append((f"{path}, line {number}", json.loads(line)))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, brackets without end
             raise UserError(
                 f"{path}, line {number}: this is no JSON", 'each line is one prediction, {"id": ..., "prediction": ...}'
             ) from None

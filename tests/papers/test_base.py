@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import warnings
 
 import lightning
@@ -320,3 +321,18 @@ def test_what_learns_can_be_put_back(paper):
 def test_a_wrong_optimiser_setting_says_so(change, message, toy):
     with pytest.raises(UserError, match=message):
         checked_optim({**toy.optim, **change})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("betas", 3, "optim.betas is 3"),
+        ("betas", [0.9], "optim.betas is"),
+        ("betas", [0.9, 1.0], "optim.betas is"),
+        ("clip", "x", "optim.clip is 'x': it is a number"),
+        ("lr", float("nan"), "optim.lr is nan"),
+    ],
+)
+def test_a_wrong_kind_of_optimiser_setting_is_named(paper, key, value, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        paper(LoRA, optim={key: value}, **METHOD)
