@@ -120,6 +120,11 @@ GRID = ("-m", "paper=lora", "task=glue/rte,glue/mrpc", "seed=0,1", "inputs.start
 SMALL = ("task.train_size=32", "trainer.max_epochs=1")
 
 
+def hears_interrupts() -> None:
+    """Whoever runs the tests in the background has SIGINT ignored, and so would their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def sweep(tmp_path):
     """Returns a function that starts the command over a grid of four cells, in a session of its own."""
@@ -140,6 +145,7 @@ def sweep(tmp_path):
                 cwd=ROOT,
                 env=os.environ | environment,
                 start_new_session=True,
+                preexec_fn=hears_interrupts,
             )
         )
         return begun[-1]
