@@ -1,7 +1,7 @@
 """How long the verbs of the ledger take over all papers and 1,000 records: `python benchmarks/ledger.py`.
 
-The records are the kept ones, copied under other seeds; each verb is a process of its own, seven times, after one that warms
-the disk. Writes results/benchmarks/ledger.json.
+The records are the kept ones, copied under other seeds; each verb is a process of its own, seven times, after one that
+warms the disk. Writes results/benchmarks/ledger.json.
 """
 
 from __future__ import annotations
