@@ -489,5 +489,11 @@ def _steps() -> list[Check]:
     return [
         Check("A120", "README", "last step on E2E, epochs in one", "26289", steps(**e2e)),
         Check("A121", "README", "last step on E2E, as the code counts", "26289", steps_by_epoch(**e2e), *stops),
-        Check("A122", "issue 94", "last step on WebNLG, as the code counts", "11270", steps_by_epoch(**webnlg)),
+        Check(
+            "A122",
+            "microsoft/LoRA, issue 94",
+            "last step on WebNLG, as the code counts",
+            "11270",
+            steps_by_epoch(**webnlg),
+        ),
     ]
