@@ -135,14 +135,12 @@ class _Judging:
         )
         if one.test is None:
             return start
-        region = Region.of(one.test["region"])
+        test = self._test(one, scale)
+        region = Region.of(test["region"])
         start = replace(start, bounds=(region.low, region.high), why="")
         reason = (one.test.get("not_at") or {}).get(scale)
         if reason:
             return replace(start, verdict=NOT_COMPARABLE, why=reason)
-        test = self._test(one, scale)
-        region = Region.of(test["region"])
-        start = replace(start, bounds=(region.low, region.high))
         try:
             return self._decided(start, test, one.statistic, region, scale, network)
         except UserError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-from repro.ledger.statistics import LEVEL, POWER, contrast, smallest_difference
+from repro.ledger.statistics import LEVEL, MOST_SEEDS, POWER, contrast, smallest_difference
 from repro.ledger.verdict import Region, seeds_needed
 
 Scores = Mapping[str, Mapping[int, float]]
@@ -59,15 +59,10 @@ def _pair(pair: tuple[Scores, Scores], column: str) -> tuple[float, int, int] | 
     estimate = contrast(left, right, paired=True)
     n, deviation = int(estimate.n), estimate.deviation or 0.0
     low, high = estimate.bounds()
+    side = Region.of({"above": 0.0} if estimate.value > 0 else {"below": 0.0})
     apart = low > 0 or high < 0
-    side = Region(low=0.0, low_open=True) if estimate.value > 0 else Region(high=0.0, high_open=True)
-    needed = n if apart else _two_sided(estimate, side)
+    needed = n if apart else seeds_needed(estimate, side, one_sided=False) or MOST_SEEDS + 1
     return smallest_difference(deviation, n), needed, n
-
-
-def _two_sided(estimate, side: Region) -> int:
-    """Returns the seeds for an interval, closed on both sides, that leaves out zero; over 10,000 counts as that."""
-    return seeds_needed(estimate, Region(side.low, 1e300) if side.low == 0 else Region(-1e300, side.high)) or 10_001
 
 
 def _middle(values: Sequence[float]) -> float:

@@ -71,9 +71,9 @@ def verdict(low: float, high: float, region: Region) -> str:
     return UNDERPOWERED
 
 
-def decide(estimate: Estimate, region: Region) -> tuple[str, float, float]:
+def decide(estimate: Estimate, region: Region, *, one_sided: bool | None = None) -> tuple[str, float, float]:
     """Returns the verdict on an estimate, and the interval that gave it: one-sided bounds where the region is."""
-    low, high = estimate.bounds(one_sided=region.one_sided)
+    low, high = estimate.bounds(one_sided=region.one_sided if one_sided is None else one_sided)
     return verdict(low, high, region), low, high
 
 
@@ -88,16 +88,16 @@ def p_value(estimate: Estimate, region: Region) -> float:
     return max(tails)
 
 
-def seeds_needed(estimate: Estimate, region: Region) -> int | None:
+def seeds_needed(estimate: Estimate, region: Region, *, one_sided: bool | None = None) -> int | None:
     """Returns how many seeds would decide, if mean and spread stayed as they are; None if no number up to 10,000."""
     if estimate.deviation is None:
         return None
     few, many = 2, MOST_SEEDS
-    if decide(estimate.with_seeds(many), region)[0] == UNDERPOWERED:
+    if decide(estimate.with_seeds(many), region, one_sided=one_sided)[0] == UNDERPOWERED:
         return None
     while few < many:
         middle = (few + many) // 2
-        if decide(estimate.with_seeds(middle), region)[0] == UNDERPOWERED:
+        if decide(estimate.with_seeds(middle), region, one_sided=one_sided)[0] == UNDERPOWERED:
             few = middle + 1
         else:
             many = middle

@@ -238,6 +238,7 @@ class Paper(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
+        """Cuts the gradient's norm down to the recipe's `optim.clip`, whatever the trainer asks for, and watches it."""
         clip, plugin = self.optim.get("clip"), self.trainer.precision_plugin
         if not clip:
             return
