@@ -261,7 +261,7 @@ def _convolution(out: Tensor, x: Tensor, kernel: Tensor, *_: Tensor) -> list[Pro
 PRODUCTS: dict[Callable, Callable[..., list[Product]]] = {
     **dict.fromkeys((F.linear, torch.matmul, torch.mm, torch.bmm, torch.mv), _product),
     **dict.fromkeys((Tensor.matmul, Tensor.__matmul__, Tensor.mm, Tensor.bmm, Tensor.mv), _product),
-    **dict.fromkeys((torch.addmm, torch.baddbmm, Tensor.addmm, Tensor.baddbmm), _added_product),
+    **dict.fromkeys((torch.addmm, torch.baddbmm, Tensor.addmm, Tensor.addmm_, Tensor.baddbmm), _added_product),
     F.scaled_dot_product_attention: _attention,
     **dict.fromkeys((F.conv1d, F.conv2d, torch.conv1d, torch.conv2d), _convolution),
 }

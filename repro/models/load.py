@@ -20,6 +20,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from repro.errors import UserError, did_you_mean
+from repro.paths import how_to_get
 
 ARCHITECTURES = {
     "sequence-classification": transformers.AutoModelForSequenceClassification,
@@ -42,7 +43,12 @@ _OPTIONAL_SETTINGS = ("cls_dropout",)  # read by DeBERTa's classifier, though it
 
 
 def load_network(
-    folder: Path | str, *, architecture: str, weights: str = "pretrained", attention: str = "sdpa", **config: object
+    folder: Path | str,
+    *,
+    architecture: str,
+    weights: str = "pretrained",
+    attention: str | None = None,
+    **config: object,
 ) -> PreTrainedModel:
     """Builds a network in float32.
 
@@ -50,7 +56,8 @@ def load_network(
         folder: a folder in the transformers form, or the name of a model on the hub.
         architecture: a key of ARCHITECTURES.
         weights: "pretrained", or "random" to build from the folder's configuration alone, with torch's generator.
-        attention: transformers' implementation: "sdpa", or "eager", which trains faster in bfloat16 on a CPU.
+        attention: transformers' implementation: None for "sdpa" where the network has it (DeBERTa-v2 has not), or
+            "eager", which trains faster in bfloat16 on a CPU.
         config: settings that replace those of its config.json (num_labels, problem_type, hidden_dropout_prob, ...).
     Raises:
         UserError: something is missing, unreadable, of the wrong shape, or no setting of this network.
@@ -94,13 +101,14 @@ def head_modules(network: PreTrainedModel) -> list[str]:
     return [f"{prefix}.pooler", *names] if getattr(body, "pooler", None) is not None else names
 
 
-def make_folder(settings: Mapping, vocabulary: Sequence[str], folder: Path) -> Path:
+def make_folder(settings: Mapping, vocabulary: Sequence[str] | None, folder: Path) -> Path:
     """Writes the configuration and a word-level tokenizer of a network that is yet to be trained.
 
     Args:
         settings: the configuration: model_type, architectures, hidden_size, ...; the vocabulary's size is filled in.
         vocabulary: words, without special tokens; text is lower-cased and cut at spaces and, unless that would break
-            one of these words, around punctuation.
+            one of these words, around punctuation. None where no text is read: no tokenizer then, and the settings' own
+            size.
         folder: where config.json and the tokenizer's files go.
     Returns:
         The folder.
@@ -111,6 +119,10 @@ def make_folder(settings: Mapping, vocabulary: Sequence[str], folder: Path) -> P
         raise UserError(
             f"network.settings.model_type is {model_type!r}", did_you_mean(str(model_type), ("bert", "roberta", "gpt2"))
         )
+    if vocabulary is None:
+        with _quiet():
+            transformers.AutoConfig.for_model(model_type, **settings).save_pretrained(folder)
+        return Path(folder)
     tokens = [*SPECIAL_TOKENS, *(word for word in dict.fromkeys(vocabulary) if word not in SPECIAL_TOKENS)]
     configuration = transformers.AutoConfig.for_model(
         model_type, **{"pad_token_id": tokens.index("[PAD]"), **settings, "vocab_size": len(tokens)}
@@ -187,7 +199,7 @@ def _is_folder(name: str) -> bool:
 
 
 def _check_folder(folder: Path, weights: str) -> None:
-    mend = "a folder holds config.json, model.safetensors and the tokenizer's files"
+    mend = how_to_get(folder.name) or "a folder holds config.json, model.safetensors and the tokenizer's files"
     if not folder.is_dir():
         raise UserError(f"the network's folder {folder} is missing", mend)
     if not (folder / "config.json").is_file():
@@ -273,7 +285,7 @@ def _on_hub(name: str) -> bool:
 
 
 def _pretrained(
-    name: str, local: bool, architecture: str, settings: PretrainedConfig, attention: str
+    name: str, local: bool, architecture: str, settings: PretrainedConfig, attention: str | None
 ) -> tuple[PreTrainedModel, dict]:
     try:
         return ARCHITECTURES[architecture].from_pretrained(
@@ -300,10 +312,11 @@ def _unreadable(name: str, local: bool, file: str, error: Exception) -> UserErro
         )
     if local:
         return UserError(f"{Path(name) / file} cannot be read ({reason})", "write or copy it again")
+    known = how_to_get(Path(name).name) or f"hf download {name} downloads it"
     return UserError(
         f"the network {name} is no folder here, not in the hub's cache, and cannot be had from the hub ({reason})",
         "put its folder (config.json, model.safetensors, tokenizer) under weights_dir and say network=hf "
-        f"network.path=FOLDER, or download it where the hub can be reached (hf download {name})",
+        f"network.path=FOLDER ({known}, where the hub can be reached)",
     )
 
 

@@ -65,6 +65,22 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
+def shape(name: str) -> dict[str, Any]:
+    """Returns the settings of a published network, its model type among them, for `load.make_folder`.
+
+    Raises:
+        UserError: no network of that name is known here.
+    """
+    kind, settings, _ = _published(name)
+    return {"model_type": kind, **settings}
+
+
+def _published(name: str) -> tuple[str, dict[str, Any], str]:
+    if name not in PUBLISHED:
+        raise UserError(f"the shape of {name} is not known", did_you_mean(name, PUBLISHED))
+    return PUBLISHED[name]
+
+
 def published_network(name: str, *, whole: bool = False, classes: int = 0) -> nn.Module:
     """Builds a published network on the meta device: every parameter has its shape, and no memory.
 
@@ -75,9 +91,7 @@ def published_network(name: str, *, whole: bool = False, classes: int = 0) -> nn
     Raises:
         UserError: no network of that name is known here.
     """
-    if name not in PUBLISHED:
-        raise UserError(f"the shape of {name} is not known", did_you_mean(name, PUBLISHED))
-    kind, settings, architecture = PUBLISHED[name]
+    kind, settings, architecture = _published(name)
     config = transformers.AutoConfig.for_model(kind, **settings)
     if classes:
         config.num_labels = classes

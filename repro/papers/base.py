@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from repro.errors import UserError, did_you_mean
 from repro.models.flops import FlopCounter
 from repro.models.load import head_modules, shape_error
-from repro.tasks.base import IDLE
+from repro.tasks.base import IDLE, Measured
 
 Row = dict[str, Any]
 WATCHED = 32
@@ -72,7 +73,7 @@ class Paper(LightningModule):
         super().__init__()
         self.task, self.load, self.seed = task, load, int(seed)
         self.inputs = {name: Path(folder) for name, folder in inputs.items() if folder is not None}
-        self.optim = checked_optim(optim)
+        self.optim = checked_optim(optim) if optim or self.trains else {}
         self.network: nn.Module | None = None
         self.strict_loading = False  # checkpoints lack the frozen weights; on_load_checkpoint checks the others
         self.steps = 0  # of the optimiser
@@ -80,6 +81,8 @@ class Paper(LightningModule):
         self.tokens: Tensor | int = 0  # trained on by this process, padding not counted
         self.train_flops = 0  # by this process
         self.predict_flops = 0  # by this process, in every epoch's validation and in the predictions at the end
+        self.step_seconds = 0.0  # of training steps: without loading, validation and prediction
+        self._steps_began: float | None = None
         self._mid_step = False
         self._watched: list[tuple[str, Tensor, int, Any]] = []
         self._watched_examples: Any = None
@@ -99,6 +102,31 @@ class Paper(LightningModule):
         """One row an example: {"id": ..., "prediction": ..., ...}."""
         return self.task.predict(self.network, batch)
 
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train; a stage that only measures says no."""
+        return self.task.trains
+
+    def measured(self) -> Measured:
+        """What is found where nothing is trained: asked once, of the network in evaluation mode, on its device."""
+        return self.task.measured(self.forms())
+
+    def forms(self) -> dict[str, Callable[[], nn.Module]]:
+        """Makers of the network in its forms, by name, for what is measured.
+
+        "deployed" is what users would be served: the network itself, unless a paper can fold into the weights what it
+        adds. "bare" is the same network without the method, loaded anew with the weights that this one started from.
+        """
+        return {"deployed": lambda: self.network, "bare": self._bare}
+
+    def _bare(self) -> nn.Module:
+        torch.manual_seed(self.seed)  # as in configure_model: random weights come out the same
+        return self.load()["network"].to(self.device).eval()
+
+    def scored_splits(self) -> list[str]:
+        """The labelled splits that are predicted and scored at the end: the task's, or none."""
+        return self.task.scored_splits()
+
     def save_product(self, folder: Path) -> None:
         """Writes what learnt, in the ecosystem's form."""
         raise NotImplementedError
@@ -106,6 +134,19 @@ class Paper(LightningModule):
     def load_product(self, folder: Path) -> None:
         """Reads what save_product wrote; a head with another number of classes stays as it is."""
         raise NotImplementedError
+
+    def merged(self) -> nn.Module:
+        """Makes the network a plain one, which transformers knows, with what learnt in its own weights.
+
+        The paper is used up: it trains and predicts no more.
+
+        Raises:
+            UserError: what the paper adds fits into no weight of the network.
+        """
+        raise UserError(
+            f"what {type(self).__name__} adds fits into no weight of the network",
+            "repro.load_run(RUN) gives the network with it",
+        )
 
     # The loop.
 
@@ -121,8 +162,18 @@ class Paper(LightningModule):
     def on_train_start(self) -> None:
         self.train_flops += self._count()  # what was computed between two batches is training's too
 
+    def on_train_epoch_end(self) -> None:
+        self._stop_clock()
+
+    def _stop_clock(self) -> None:
+        if self._steps_began is not None:
+            self._look()  # on a GPU: what was asked for is done now
+            self.step_seconds += time.perf_counter() - self._steps_began
+            self._steps_began = None
+
     def on_validation_start(self) -> None:
         self._look()
+        self._stop_clock()
         self.train_flops += self._count()
 
     on_predict_start = on_train_start
@@ -136,6 +187,8 @@ class Paper(LightningModule):
             torch.manual_seed(number)
         self.batches += 1
         self._mid_step = True
+        if self._steps_began is None:
+            self._steps_began = time.perf_counter()
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         idle = IDLE in batch
@@ -146,7 +199,9 @@ class Paper(LightningModule):
         if self.trainer.world_size > 1:
             loss, mean = self._weighed(loss, 0 if idle else self.task.weight(batch))
         self._watch("loss", mean, None if idle else batch.get("index"))
-        self.log("train/loss", mean, batch_size=1)
+        every = self.trainer.log_every_n_steps
+        if every and (self.steps + 1) % every == 0:  # when it is written: to log it costs half a millisecond
+            self.log("train/loss", mean, batch_size=1)
         if "attention_mask" in batch and not idle:
             self.tokens = self.tokens + batch["attention_mask"].sum()
         return loss
@@ -308,7 +363,9 @@ class Paper(LightningModule):
         state = checkpoint.get("state_dict", {})
         checkpoint["state_dict"] = {name: value for name, value in state.items() if name not in frozen}
         self.train_flops += self._count()
-        checkpoint["counts"] = {"steps": self.steps, "batches": self.batches, **self.totals()}
+        running = 0.0 if self._steps_began is None else time.perf_counter() - self._steps_began
+        counts = {"steps": self.steps, "batches": self.batches, "step_seconds": self.step_seconds + running}
+        checkpoint["counts"] = counts | self.totals()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         missing = [name for name in self._learning() if f"network.{name}" not in checkpoint["state_dict"]]

@@ -33,17 +33,20 @@ class Finetune(Paper):
         super().__init__(**base)
         if trains not in ("all", "head"):
             raise UserError(f"paper.trains is {trains!r}", "say all or head")
-        self.trains = trains
+        self.part = trains
 
     def adapt(self, networks: dict[str, nn.Module]) -> nn.Module:
-        network = networks["network"].requires_grad_(self.trains == "all")
-        if self.trains == "head":
+        network = networks["network"].requires_grad_(self.part == "all")
+        if self.part == "head":
             heads = head_modules(network)
             if not heads:
                 raise UserError(f"paper.trains is head, but {type(network).__name__} has none", "say paper.trains=all")
             for head in heads:
                 network.get_submodule(head).requires_grad_(True)
         return network
+
+    def merged(self) -> nn.Module:
+        return self.network
 
     def save_product(self, folder: Path) -> None:
         save_checkpoint(self.network, folder, tokenizer=getattr(self.task, "folder", None))

@@ -54,6 +54,9 @@ class MaskedLM(Paper):
             start_matching(network, self.match_start)
         return network
 
+    def merged(self) -> nn.Module:
+        return self.network
+
     def save_product(self, folder: Path) -> None:
         save_checkpoint(copy.deepcopy(self.network).half(), folder, tokenizer=getattr(self.task, "folder", None))
 

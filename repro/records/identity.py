@@ -25,6 +25,7 @@ def configuration_identity(
     given: Mapping[str, str],
     data: Mapping[str, str],
     network: str | None,
+    hardware: Mapping[str, str | int] | None = None,
 ) -> str:
     """Names a run.
 
@@ -34,6 +35,7 @@ def configuration_identity(
         given: digests of the folders that a user gave in place of an input, by name.
         data: digests of the data files it reads, by split.
         network: digest of the folder of weights it starts from, if it is one.
+        hardware: what it runs on, where that can change what it measures.
 
     Returns:
         12 hexadecimal digits.
@@ -44,6 +46,7 @@ def configuration_identity(
     if config["task"].get("source", "world") != "world":  # a change of the world moves no real data
         made_with = {name: number for name, number in made_with.items() if not name.startswith("repro.world")}
     named = {"config": config_named, "inputs": dict(inputs), "given": dict(given), "data": dict(data)}
+    named |= {"hardware": dict(hardware)} if hardware else {}
     return digest(named | {"network": network, "versions": made_with})[:LENGTH]
 
 

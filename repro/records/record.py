@@ -34,10 +34,13 @@ class Record:
         baselines: by split, then by baseline, the metrics.
         measures: what the run took; a key that is missing (in older records) or null was not measured.
             seconds, train_seconds; restarts: how often it was continued after a kill; energy_joules, and
-            energy_source: how it was had (NVML, RAPL, or an estimate); steps of the optimiser; tokens trained on,
-            padding not counted; train_flops and predict_flops: all the floating-point operations, by our formulas;
-            peak_memory_bytes; training_state_bytes: parameters, gradients and the optimiser's moments;
-            trainable_parameters (the head among them), head_parameters, total_parameters.
+            energy_source: how it was had (NVML, RAPL, or an estimate); steps of the optimiser, and step_seconds: the
+            time of those alone, without loading and validation; tokens trained on, padding not counted; train_flops
+            and predict_flops: all the floating-point operations, by our formulas; peak_memory_bytes;
+            training_state_bytes: parameters, gradients and the optimiser's moments; trainable_parameters (the head
+            among them), head_parameters, total_parameters.
+            A run that only measures adds what it found.
+        details: what a run found that only measures, as lists and grids by name.
         data: by split, source, digest and number of rows.
         curves: name and digest of the file of curves beside the record, and the same curves in few points.
         predictions: digest of the predictions, by split and epoch.
@@ -74,17 +77,19 @@ class Record:
     hardware: Mapping[str, Any]
     commit: str | None
     created: str
+    details: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
     path: Path | None = field(default=None, compare=False, repr=False)
 
     def content(self) -> dict[str, Any]:
-        """Returns what record.json holds, in the order of the schema."""
-        return {name: getattr(self, name) for name in KEYS}
+        """Returns what record.json holds, in the order of the schema; details where there are some."""
+        return {name: getattr(self, name) for name in KEYS if name != "details" or self.details}
 
     @property
     def file_name(self) -> str:
-        """The name of a kept copy: PAPER-TASK-MODEL-NETWORK-seedN-IDENTITY.json."""
-        words = (self.paper, self.task, self.model, self.network, f"seed{self.seed}", self.identity)
+        """The name of a kept copy: PAPER-TASK-MODEL-NETWORK-seedN-IDENTITY.json, a stage as PAPER_STAGE."""
+        paper = self.paper if self.stage is None else f"{self.paper}/{self.stage}"
+        words = (paper, self.task, self.model, self.network, f"seed{self.seed}", self.identity)
         return (
             "-".join("".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in word) for word in words)
             + ".json"
@@ -92,7 +97,7 @@ class Record:
 
 
 KEYS = tuple(one.name for one in dataclasses.fields(Record) if one.name != "path")
-_NEEDED = tuple(key for key in KEYS if key not in ("schema", "stage"))
+_NEEDED = tuple(key for key in KEYS if key not in ("schema", "stage", "details"))
 _MAPPINGS = ("config", "inputs", "scores", "baselines", "measures", "data", "predictions", "versions", "hardware")
 
 

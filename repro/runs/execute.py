@@ -19,12 +19,9 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import torch
 import yaml
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 
-from repro.errors import UserError
 from repro.models.load import load_network, make_folder
 from repro.papers.base import Diverged
 from repro.records.identity import file_digest, portable
@@ -32,6 +29,7 @@ from repro.records.record import Record, write_record, write_whole
 from repro.runs import measure
 from repro.runs.beat import Beat, bar
 from repro.runs.best import BestEpoch
+from repro.runs.build import built
 from repro.runs.checkpoint import CheckedIO, Cut, Keep, newest, sync_folder
 from repro.runs.compose import Cell
 from repro.runs.find import CHECKPOINTS, product, recorded
@@ -40,6 +38,7 @@ from repro.runs.loggers import CURVES, Entry, JsonLines, WandbRun, complete_in_w
 from repro.runs.predict import score_epochs
 from repro.runs.processes import Team, agreed, first, together
 from repro.runs.spent import Spent
+from repro.tasks.base import Measured
 
 if TYPE_CHECKING:
     from repro.papers.base import Paper
@@ -97,7 +96,7 @@ class _Made:
 
 def _run(cell: Cell, inputs: Mapping[str, Path], folder: Path, show_bar: bool) -> _Made | None:
     """Makes the run in a folder, by as many processes as it is to have; a trial and other ranks than zero get None."""
-    _quieten()
+    quieten()
     alone = replace(cell, inputs={}, given={})  # nobody but rank zero needs them
     places = {name: str(place) for name, place in inputs.items()}
     told = {"cell": asdict(alone), "inputs": places, "folder": str(folder)}
@@ -111,38 +110,48 @@ def _steps(cell: Cell, inputs: Mapping[str, Path], folder: Path, show_bar: bool,
     with Spent(cut if first() else None) as spent:
         _set_threads(config, team.here)
         lightning.seed_everything(cell.seed, verbose=False)
-        task, paper = _task_and_paper(cell, config, inputs, folder)
-        best = BestEpoch(task.main_metric)
+        task, paper = task_and_paper(config, inputs, folder)
+        best = BestEpoch(task.main_metric if paper.trains else "")
         keep = Keep(folder, config["checkpoint_seconds"], spent.now, spent.restarts)
         trainer, streaming = _trainer(cell, folder, [best, keep, *team.callbacks], cut, team, show_bar)
         spent.runs_on(trainer)
-        scores, digests = {}, {}
+        scores, digests, found = {}, {}, Measured()
         with streaming or contextlib.nullcontext():  # a run that fails does not stay open in W&B
-            diverged = _fit(trainer, paper, task, cut)
+            diverged = _fit(trainer, paper, task, cut) if paper.trains else ""
             spent.trained()
+            if not paper.trains:
+                found = _measured(trainer, paper)
             if config["fast_dev_run"]:
                 return None
             if not diverged:
                 seconds = config["checkpoint_seconds"]
                 scores, digests = score_epochs(trainer, paper, task, best, folder, seconds=seconds)
-                if first():
+                if first() and paper.trains:
                     paper.save_product(folder / "product")
         cost = spent.measures() | paper.totals()
         if not first():
             return None
+        cost |= found.numbers
         record = _record(cell, folder, task, paper, trainer, scores, digests, best=best, cost=cost, diverged=diverged)
+        record = replace(record, details=dict(found.details))
         write_record(record, folder / "record.json")
     return _Made(record, streaming)
 
 
-def _task_and_paper(
-    cell: Cell, config: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path
-) -> tuple[Task, Paper]:
+def task_and_paper(config: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path) -> tuple[Task, Paper]:
+    """Makes what a configuration names; the network is yet to be loaded.
+
+    Args:
+        config: resolved.
+        inputs: product folders by name.
+        folder: where the configuration and vocabulary of a network go that has no folder of its own.
+    """
+    seed = config["seed"]
     network = agreed(lambda: _network_folder(config["network"], inputs, folder))
-    task: Task = _built(config["task"], folder=network, seed=cell.seed)
+    task: Task = built(config["task"], folder=network, seed=seed)
     settings = task.head | config["network"].get("config", {})
     load = lambda: {"network": load_network(network, weights=config["network"]["weights"], **settings)}  # noqa: E731
-    paper: Paper = _built(config["paper"], task=task, load=load, inputs=inputs, optim=config["optim"], seed=cell.seed)
+    paper: Paper = built(config["paper"], task=task, load=load, inputs=inputs, optim=config["optim"], seed=seed)
     return task, paper
 
 
@@ -156,6 +165,14 @@ def _fit(trainer: lightning.Trainer, paper: Paper, task: Task, cut: Cut | None) 
         last = newest(Path(trainer.default_root_dir))
         return f"{error}; the last good checkpoint is {f'{CHECKPOINTS}/{last.path.name}' if last else 'the start'}"
     return ""
+
+
+def _measured(trainer: lightning.Trainer, paper: Paper) -> Measured:
+    """Lets a paper measure its network, which nothing trains, on the device that the trainer would train it on."""
+    paper.configure_model()
+    paper.to(trainer.strategy.root_device).eval()
+    with torch.inference_mode():
+        return paper.measured()
 
 
 def _entry(cell: Cell) -> Entry:
@@ -197,28 +214,13 @@ def _made(cell: Cell, show_bar: bool) -> Path:
     return product(cell)
 
 
-def _built(settings: Mapping[str, Any], **others: Any) -> Any:
-    """Instantiates what a configuration names; an error that the user can mend comes out as it is."""
-    try:
-        return instantiate(settings, **others)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, UserError):
-            raise cause from None
-        if isinstance(cause, TypeError | ValueError | AttributeError | ImportError | MisconfigurationException):
-            said = str(cause).partition("\n")[0]
-            raise UserError(
-                f"{settings.get('_target_')} does not take these settings ({said})", "--debug shows where it says so"
-            ) from error
-        raise
-
-
 def _set_threads(config: Mapping[str, Any], processes: int) -> None:
     threads = config["threads"]
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes) if threads == "auto" else threads)
 
 
-def _quieten() -> None:
+def quieten() -> None:
+    """Keeps the words of Lightning off the screen."""
     warnings.filterwarnings("ignore", module=r"lightning\.")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -227,7 +229,9 @@ def _quieten() -> None:
 def _network_folder(network: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path) -> Path | str:
     """Returns where weights and tokenizer lie: an input's product, a folder, a hub name, or a new folder."""
     if "settings" in network:
-        return make_folder(network["settings"], instantiate(network["vocabulary"]), folder / "network")
+        settings, vocabulary = network["settings"], network.get("vocabulary")
+        settings = instantiate(settings) if "_target_" in settings else settings
+        return make_folder(settings, vocabulary and instantiate(vocabulary), folder / "network")
     return inputs.get("network") or network["path"]
 
 
@@ -241,7 +245,7 @@ def _trainer(
         streaming = None if cell.config["fast_dev_run"] else stream_to_wandb(_entry(cell), folder)
         loggers += [streaming] if streaming else []
         callbacks = [*callbacks, Beat(folder), LearningRateMonitor("step"), *bar(show_bar)]
-    trainer = _built(
+    trainer = built(
         cell.config["trainer"],
         logger=loggers,
         callbacks=callbacks,
@@ -289,10 +293,11 @@ def _record(
         | {name: {"path": place.name} for name, place in cell.given.items()},
         scores=scores,
         best_epoch=best.epoch,
-        baselines={split: task.baselines(split) for split in task.scored_splits()},
+        baselines={split: task.baselines(split) for split in paper.scored_splits()},
         measures={
             **cost,
             "steps": paper.steps,
+            "step_seconds": round(paper.step_seconds, 3) or None,
             "train_flops": cost["train_flops"] or None,
             "predict_flops": cost["predict_flops"] or None,
             "training_state_bytes": measure.training_state(paper.network, trainer.optimizers),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch import Tensor, nn
@@ -53,6 +54,19 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a run found that trains nothing.
+
+    Attributes:
+        numbers: by metric, for tables and claims; they join a record's measures.
+        details: lists and grids by name, ready for JSON: for figures.
+    """
+
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Split:
     """A split ready for a network.
 
@@ -80,7 +94,8 @@ class Task(LightningDataModule):
         seed: of the order of training.
         batch_size: examples in a training batch, of all processes together.
         max_length: tokens of an example; longer ones are cut.
-        train_size: how many rows of train are used, from its first; None for all.
+        train_size: how many rows of train are used; None for all.
+        draw: whether they are drawn by the seed, the same first ones whatever their number, and not the split's first.
         evaluation_tokens: tokens in a batch that is predicted, padding counted.
 
     Raises:
@@ -88,6 +103,8 @@ class Task(LightningDataModule):
     """
 
     version = 1
+    trains = True
+    """Whether there is anything to train on; else a run only measures and predicts."""
     main_metric: str
     """The higher the better; the best epoch is chosen by it."""
 
@@ -101,6 +118,7 @@ class Task(LightningDataModule):
         batch_size: int | None = None,
         max_length: int | None = None,
         train_size: int | None = None,
+        draw: bool = False,
         evaluation_tokens: int = 8192,
     ) -> None:
         super().__init__()
@@ -113,10 +131,12 @@ class Task(LightningDataModule):
         for key, size in sizes.items():
             if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
                 raise UserError(f"task.{key}={size} is no positive whole number", f"give one, such as task.{key}=16")
+        if not isinstance(draw, bool):
+            raise UserError(f"task.draw={draw} is no truth value", "give true or false")
         self.name, self.suite, self.folder, self.seed = name, suite, folder, seed
         self.position = (0, 0)
         self.batch_size, self.max_length = batch_size, max_length
-        self.train_size, self.evaluation_tokens = train_size, evaluation_tokens
+        self.train_size, self.draw, self.evaluation_tokens = train_size, draw, evaluation_tokens
         self.splits: dict[str, Split] = {}
         self._examples: dict[str, Examples] = {}
         self._tokenizer: PreTrainedTokenizerBase | None = None
@@ -135,6 +155,15 @@ class Task(LightningDataModule):
     def read(self, split: str) -> Examples:
         """Reads the rows of a split."""
         raise NotImplementedError
+
+    def unlabelled(self, file: Path, columns: Sequence[str] = ()) -> Examples:
+        """Reads rows to be predicted from a file of one's own.
+
+        Args:
+            file: in the form of the task's own files, or a CSV.
+            columns: of the texts, where they are not called as the task calls them.
+        """
+        raise UserError(f"{self.title} predicts no file", "a task with labels does, such as one of GLUE's")
 
     def encode(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list]:
         """Returns columns for a network, "input_ids" among them, made by the tokenizer."""
@@ -158,6 +187,15 @@ class Task(LightningDataModule):
     def predict(self, network: nn.Module, batch: Mapping[str, Tensor]) -> list[dict[str, Any]]:
         """Returns {"id", "prediction", ...} for each example, ready for JSON."""
         raise NotImplementedError
+
+    def measured(self, forms: Mapping[str, Callable[[], nn.Module]]) -> Measured:
+        """Returns what is found of a network without training it.
+
+        Args:
+            forms: makers of the network in its forms, by name (`Paper.forms`): "deployed" as it is served, "bare"
+                without the method, and what else a paper has.
+        """
+        return Measured()
 
     def reference(self, row: Mapping[str, Any]) -> Any:
         """Returns what a prediction for the row is compared with."""
@@ -225,21 +263,30 @@ class Task(LightningDataModule):
                         f"task.train_size={self.train_size}: {self.title} has {len(found.rows)} rows",
                         "give fewer, or null for all",
                     )
-                found = Examples(found.rows[: self.train_size], found.source, found.skipped)
+                found = Examples(self._few(found.rows), found.source, found.skipped)
             self._examples[split] = found
         return self._examples[split]
+
+    def _few(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Returns train_size rows in their order: the first ones, or those that stand first in the seed's shuffle."""
+        if not self.draw:
+            return list(rows[: self.train_size])
+        shuffled = np.random.Generator(np.random.PCG64([self.seed, len(rows)])).permutation(len(rows))
+        return [rows[place] for place in sorted(shuffled[: self.train_size].tolist())]
 
     def split(self, name: str) -> Split:
         """Returns a tokenised split, made once."""
         if name not in self.splits:
-            from datasets import Dataset
-
             found = self.examples(name)
-            columns = {key: [row[key] for row in found.rows] for key in found.rows[0]}
-            dataset = Dataset.from_dict(columns | self.encode(found.rows))
             skipped = f" ({found.skipped} broken rows left out)" if found.skipped else ""
-            self.splits[name] = Split(name, found.source + skipped, found.digest, dataset)
+            self.splits[name] = Split(name, found.source + skipped, found.digest, self._tokenised(found.rows))
         return self.splits[name]
+
+    def _tokenised(self, rows: Sequence[Mapping[str, Any]]) -> Dataset:
+        from datasets import Dataset
+
+        columns = {key: [row[key] for row in rows] for key in rows[0]}
+        return Dataset.from_dict(columns | self.encode(rows))
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -280,6 +327,13 @@ class Task(LightningDataModule):
     def split_dataloader(self, split: str) -> DataLoader:
         """Returns batches that hold every example of a split once, sorted by length."""
         return self._loader(split, EvaluationBatches(self._lengths(split), tokens=self.evaluation_tokens))
+
+    def rows_dataloader(self, rows: Sequence[Mapping[str, Any]]) -> DataLoader:
+        """Returns batches of rows that belong to no split, each row once, sorted by length."""
+        dataset = self._tokenised(rows)
+        lengths = [len(ids) for ids in dataset["input_ids"]]
+        batches = EvaluationBatches(lengths, tokens=self.evaluation_tokens)
+        return DataLoader(dataset, batch_sampler=batches, collate_fn=self.collate)
 
     def _lengths(self, split: str) -> list[int]:
         return [len(ids) for ids in self.split(split).dataset["input_ids"]]

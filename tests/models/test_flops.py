@@ -24,6 +24,8 @@ from transformers import (
 )
 
 from repro.models.flops import Cost, FlopCounter, costs
+from repro.papers.adapter import KINDS, Adapter
+from repro.papers.bitfit import BitFit
 from repro.papers.finetune import Finetune
 from repro.papers.lora import LoRA
 
@@ -74,6 +76,10 @@ def adapted(family: str, method: str, attention: str = "eager") -> nn.Module:
     }
     if method == "lora":
         paper = LoRA(**base, **LORA, targets=TARGETS[family.split()[0]])
+    elif method in KINDS:
+        paper = Adapter(**base, kind=method, bottleneck=4, nonlinearity="released", sigma=0.02)
+    elif method == "bitfit":
+        paper = BitFit(**base)
     else:
         paper = Finetune(**base, trains=method)
     paper.configure_model()
@@ -155,6 +161,18 @@ def test_lora_goes_back_only_as_far_as_something_learns():
     assert backward.token == 2 * (1792 + 256 + 768 + 2 * 2 * 3 * branch + 2 * branch)
     # attention: four gradients a layer, without that of layer 0's frozen keys
     assert backward.pair == 2 * 16 * (4 + 3)
+
+
+@pytest.mark.parametrize("method", ["houlsby", "lin", "pfeiffer", "bitfit"])
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_adapters_and_biases_cost_what_torch_counts(family, method):
+    compare(adapted(family, method))
+
+
+def test_adapters_cost_two_thin_products_each():
+    # houlsby: four adapters of two matrices of 16 * 4
+    plain, whole = costs(adapted("bert", "head"))[0], costs(adapted("bert", "houlsby"))[0]
+    assert whole.token - plain.token == 2 * 4 * 2 * 16 * 4
 
 
 def test_an_output_layer_that_is_asked_for_a_few_places_costs_those_alone():

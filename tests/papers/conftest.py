@@ -98,6 +98,7 @@ def paper() -> Callable:
 
     def build(
         kind: type,
+        /,
         family: str = "bert",
         *,
         labels: int = 2,

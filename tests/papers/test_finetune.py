@@ -91,5 +91,5 @@ def paper_without_head(paper):
     from transformers import GPT2Config, GPT2LMHeadModel
 
     module = paper(Finetune)
-    module.trains = "head"
+    module.part = "head"
     module.adapt({"network": GPT2LMHeadModel(GPT2Config(vocab_size=10, n_embd=8, n_layer=1, n_head=1))})

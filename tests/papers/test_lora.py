@@ -7,9 +7,14 @@ from pathlib import Path
 import peft
 import pytest
 import torch
+import torch.nn.functional as F
 import transformers
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from transformers.pytorch_utils import Conv1D
 
 from repro.errors import UserError
+from repro.models.flops import costs
 from repro.models.load import head_modules
 from repro.papers.lora import LoRA, LowRank, check_peft_config
 
@@ -288,3 +293,258 @@ def test_the_product_names_no_path_of_this_machine(paper, toy, tmp_path):
     module.configure_model()
     module.save_product(tmp_path / "product")
     assert str(tmp_path) not in (tmp_path / "product" / "adapter_config.json").read_text()
+
+
+# Parts of GPT-2's fused matrix.
+
+PARTS = {
+    "qv": ["query", "value"],
+    "v": ["value"],
+    "qk": ["key", "query"],
+    "qkv": ["query", "key", "value"],
+    "qvo": ["query", "value", "output"],
+}
+
+
+def merged_linear(W0, A, B, x, enabled, scale, dropout=0.0):
+    """MergedLinear as its authors have it: a grouped convolution, whose outputs are put between zeros."""
+    seen = F.dropout(x, dropout) if dropout else x
+    z = F.linear(seen, A).transpose(-2, -1)
+    update = F.conv1d(z, B.unsqueeze(-1), groups=sum(enabled)).transpose(-2, -1)
+    h = W0(x)
+    rows = torch.tensor(enabled).repeat_interleave(h.shape[-1] // len(enabled))
+    return h + scale * torch.zeros_like(h).index_copy(-1, rows.nonzero()[:, 0], update)
+
+
+@pytest.mark.parametrize("parts", [(0, 2), (0,), (1, 2), (0, 1, 2)])
+def test_parts_of_a_fused_matrix_are_those_of_merged_linear(parts):
+    torch.manual_seed(0)
+    W0 = Conv1D(48, 16)
+    low = LowRank(W0, 3, 6, 0.25, "released", 0.02, parts)
+    assert low.A.shape == (3 * len(parts), 16)
+    assert low.B.shape == (16 * len(parts), 3)
+    assert low.A.abs().max() <= 1 / math.sqrt(16)
+    assert torch.equal(low(torch.ones(2, 16)), W0(torch.ones(2, 16)))
+    low.B.data.normal_()
+    x, enabled = torch.randn(2, 5, 16), [part in parts for part in range(3)]
+    for training, dropout in ((True, 0.25), (False, 0.0)):
+        torch.manual_seed(5)
+        ours = low.train(training)(x)
+        torch.manual_seed(5)  # one mask, of the common input
+        theirs = merged_linear(W0, low.A, low.B, x, enabled, 2.0, dropout)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-6)
+        weights = torch.randn_like(ours)
+        grads = [torch.autograd.grad((one * weights).sum(), [low.A, low.B]) for one in (ours, theirs)]
+        for a, b in zip(*grads, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("targets", PARTS.values(), ids=PARTS)
+def test_merged_parts_give_the_same_logits_and_unmerging_restores_every_bit(targets, paper, toy):
+    module, batch = paper(LoRA, "gpt2", targets=targets, **METHOD), toy.batch()
+    assert torch.equal(logits(module.network, batch), logits(toy.network("gpt2"), batch))
+    randomise(module)
+    unmerged = logits(module.network, batch)
+    before = {name: value.clone() for name, value in module.network.state_dict().items()}
+    module.merge()
+    torch.testing.assert_close(logits(module.network, batch), unmerged, rtol=0, atol=1e-6)
+    for name, low in module.adapted():
+        if low.parts:
+            change = low.W0.weight - before[f"{name}.W0.weight"]
+            moved = [part for part in range(3) if change[:, part * 16 : (part + 1) * 16].any()]  # (in, out)
+            assert tuple(moved) == low.parts, name
+    module.unmerge()
+    assert all(torch.equal(value, before[name]) for name, value in module.network.state_dict().items())
+    assert (unmerged - logits(toy.network("gpt2"), batch)).abs().max() > 1e-3
+
+
+def test_each_part_has_the_papers_number_of_parameters(paper):
+    for targets, matrices in ((["query", "value"], 2), (["value"], 1), (["query", "key", "value", "output"], 4)):
+        module = paper(LoRA, "gpt2", targets=targets, **METHOD)
+        assert module.trainable_parameters() - module.head_parameters() == matrices * 2 * 2 * 16 * 4  # 2 L d r each
+
+
+def test_parts_cost_what_square_matrices_cost(paper):
+    plain, adapted = (
+        costs(paper(LoRA, "gpt2", targets=targets, **METHOD).network)[0]
+        for targets in (["output"], ["output", "query", "value"])
+    )
+    # of each of two layers and two parts, two products of 2 * 16 * 4 operations a token
+    assert adapted.token - plain.token == 2 * 2 * 2 * (2 * 16 * 4)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_output_is_the_projection_of_attention_and_not_of_the_feed_forward_part(family, paper):
+    module = paper(LoRA, family, targets=["query", "key", "value", "output"], **METHOD)
+    layers = [f"{family}.encoder.layer.{number}.attention" for number in (0, 1)]
+    assert [name for name, _ in module.adapted()] == [
+        f"{layer}.{name}" for layer in layers for name in ("self.query", "self.key", "self.value", "output.dense")
+    ]
+    module = paper(LoRA, "gpt2", targets=["output"], **METHOD)
+    assert [name for name, _ in module.adapted()] == [f"transformer.h.{number}.attn.c_proj" for number in (0, 1)]
+
+
+def test_deberta_has_names_of_its_own(toy):
+    config = transformers.DebertaV2Config(
+        vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24
+    )
+    module = LoRA(
+        task=toy.task(),
+        load=lambda: {"network": transformers.DebertaV2ForSequenceClassification(config)},
+        inputs={},
+        optim=toy.optim,
+        seed=0,
+        targets=["query", "value", "output"],
+        **METHOD,
+    )
+    module.configure_model()
+    ends = ("attention.self.query_proj", "attention.self.value_proj", "attention.output.dense")
+    assert [name for name, _ in module.adapted()] == [f"deberta.encoder.layer.0.{end}" for end in ends]
+
+
+@pytest.mark.parametrize(
+    ("family", "targets"),
+    [*(("gpt2", targets) for targets in PARTS.values()), ("bert", ["output"]), ("roberta", ["value", "output"])],
+)
+def test_peft_loads_parts_and_so_do_we(family, targets, paper, toy, tmp_path):
+    module, batch = paper(LoRA, family, targets=targets, **METHOD), toy.batch()
+    randomise(module)
+    module.save_product(tmp_path)
+    theirs = peft.PeftModel.from_pretrained(toy.network(family), tmp_path)
+    torch.testing.assert_close(logits(theirs, batch), logits(module.network, batch), rtol=0, atol=1e-6)
+    again = paper(LoRA, family, targets=targets, inputs={"start": tmp_path}, seed=99, **METHOD)
+    for (name, a), (_, b) in zip(module.adapted(), again.adapted(), strict=True):
+        assert torch.equal(a.A, b.A), name
+        assert torch.equal(a.B, b.B), name
+    theirs.save_pretrained(tmp_path / "theirs")  # by way of peft
+    again = paper(LoRA, family, targets=targets, inputs={"start": tmp_path / "theirs"}, seed=99, **METHOD)
+    assert torch.equal(logits(again.network, batch), logits(module.network, batch))
+
+
+def test_two_parts_are_one_adapter_of_twice_the_rank(paper, tmp_path):
+    module = paper(LoRA, "gpt2", targets=["value", "query"], **METHOD)
+    randomise(module)
+    module.save_product(tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert [config[key] for key in ("r", "lora_alpha", "target_modules")] == [8, 16, ["c_attn"]]
+    stored = load_file(tmp_path / "adapter_model.safetensors")
+    low = dict(module.adapted())["transformer.h.0.attn.c_attn"]
+    B = stored["base_model.model.transformer.h.0.attn.c_attn.lora_B.weight"]
+    wanted = torch.zeros(48, 8)
+    wanted[:16, :4], wanted[32:, 4:] = low.B[:16].detach(), low.B[16:].detach()  # of the query, of the value
+    assert torch.equal(B, wanted)
+    mixed = paper(LoRA, "gpt2", targets=["query", "value", "output"], **METHOD)
+    mixed.save_product(tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert [config[key] for key in ("r", "rank_pattern", "alpha_pattern")] == [4, {"c_attn": 8}, {"c_attn": 16}]
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "message"),
+    [
+        (["c_attn"], ["query", "value"], r"lora_B.weight is not zero beside the blocks of query and value"),
+        (["query", "key"], ["query", "value"], r"is not zero beside the blocks of query and value"),
+        (["query", "value"], ["c_attn"], r"r is 8, this run has paper.rank=4: say paper.rank=8"),
+        (["query", "value"], ["value"], r"r is 8, this run has paper.rank=4"),
+        (["value"], ["query", "value"], r"r is 4, this run has paper.rank=4, and 2 parts of one matrix make 8"),
+        (["query", "value", "output"], ["query", "value"], r"alpha_pattern is {'c_attn': 16}"),
+        (["output", "value"], ["query", "value", "output"], r"rank_pattern is None, this run has {'c_attn': 8}"),
+    ],
+)
+def test_a_folder_with_other_parts_is_refused(stored, wanted, message, paper, tmp_path):
+    rank = 8 if stored == ["c_attn"] else 4
+    module = paper(LoRA, "gpt2", targets=stored, rank=rank, alpha=2 * rank, dropout=0.0)
+    randomise(module)
+    module.save_product(tmp_path)
+    with pytest.raises(UserError, match=message):
+        paper(LoRA, "gpt2", targets=wanted, inputs={"start": tmp_path}, **METHOD)
+
+
+def test_a_matrix_is_named_whole_or_in_parts(paper, toy):
+    with pytest.raises(UserError, match=r"names transformer.h.0.attn.c_attn whole and in parts: say c_attn"):
+        paper(LoRA, "gpt2", targets=["c_attn", "query"], **METHOD)
+    with pytest.raises(UserError, match=r"c_attn is a 48 x 16 matrix: the rank is at most 16"):
+        paper(LoRA, "gpt2", targets=["query"], rank=17, alpha=8, dropout=0.0)
+    crossed = transformers.GPT2Config(
+        vocab_size=40, n_embd=16, n_layer=1, n_head=2, n_positions=20, add_cross_attention=True
+    )
+    module = LoRA(
+        task=toy.task(),
+        load=lambda: {"network": transformers.GPT2LMHeadModel(crossed)},
+        inputs={},
+        optim=toy.optim,
+        seed=0,
+        targets=["query"],
+        **METHOD,
+    )
+    with pytest.raises(UserError, match=r"crossattention.c_attn is a 32 x 16 matrix and holds no query, key, value"):
+        module.configure_model()
+
+
+# Of which network an adapter is.
+
+
+def base_of(folder):
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        return file.metadata().get("base")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_adapter_of_another_base_is_refused(family, paper, toy, tmp_path, monkeypatch):
+    module = paper(LoRA, family, targets=FAMILIES[family], **METHOD)
+    module.merge()
+    module.save_product(tmp_path / "merged")
+    module.unmerge()
+    module.save_product(tmp_path / "ours")
+    assert base_of(tmp_path / "merged") == base_of(tmp_path / "ours") == module.base
+    start = {"inputs": {"start": tmp_path / "ours"}, "targets": FAMILIES[family], **METHOD}
+    paper(LoRA, family, labels=3, **start)  # another head is no other base
+
+    def on_another():
+        networks = {"network": toy.network(family, seed=1)}
+        return LoRA(task=toy.task(), load=lambda: networks, optim=toy.optim, seed=0, **start)
+
+    with pytest.raises(UserError, match=r"ours.adapter_model.safetensors belongs to other pre-trained weights"):
+        on_another().configure_model()
+    tensors = load_file(tmp_path / "ours" / "adapter_model.safetensors")
+    save_file(tensors, tmp_path / "ours" / "adapter_model.safetensors", {"format": "pt"})  # as older runs left it
+    on_another().configure_model()
+
+
+def test_the_same_adapter_is_the_same_file(paper, tmp_path):
+    for name in "abcdefgh":  # the order of metadata varies from one call to the next where nobody sets it
+        paper(LoRA, targets=["query"], **METHOD).save_product(tmp_path / name)
+    assert len({(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in "abcdefgh"}) == 1
+    with safe_open(tmp_path / "a" / "adapter_model.safetensors", framework="pt") as file:
+        assert set(file.metadata()) == {"base", "format"}
+
+
+def test_an_adapter_with_other_names_or_shapes_is_refused(paper, toy, tmp_path):
+    in_peft(toy.network("roberta"), "roberta", init_lora_weights=False).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"lacks bert.encoder.layer.0.attention.self.query.lora_A.weight"):
+        paper(LoRA, targets=["query", "value"], inputs={"start": tmp_path}, **METHOD)
+    file, key = tmp_path / "adapter_model.safetensors", "roberta.encoder.layer.0.attention.self.query.lora_A.weight"
+    tensors = load_file(file)
+    save_file(tensors | {f"base_model.model.{key}": torch.zeros(4, 24)}, file)
+    with pytest.raises(UserError, match=rf"{key} has the shape \(4, 24\), this run wants \(4, 16\)"):
+        paper(LoRA, "roberta", targets=["query", "value"], inputs={"start": tmp_path}, **METHOD)
+
+
+def test_dora_as_peft_writes_it_is_refused_by_its_name(paper, toy, tmp_path):
+    in_peft(toy.network("bert"), "bert", use_dora=True).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"adapter_config.json: use_dora is True: it is more than plain"):
+        paper(LoRA, targets=["query", "value"], inputs={"start": tmp_path}, **METHOD)
+
+
+def test_parts_learn_in_mixed_precision_too():
+    torch.manual_seed(0)
+    low = LowRank(Conv1D(48, 16), 3, 6, 0.0, "released", 0.02, (0, 2))
+    low.B.data.normal_()
+    x, exact = torch.randn(2, 5, 16), []
+    for mixed in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            h = low(x)
+        assert h.dtype == (torch.bfloat16 if mixed else torch.float32)
+        exact.append((h.float(), *torch.autograd.grad(h.float().square().sum(), [low.A, low.B])))
+    for a, b in zip(*exact, strict=True):
+        assert (a - b).norm() < 0.02 * a.norm()  # eight bits of a number
