@@ -31,6 +31,7 @@ from repro.ledger.verdict import (
     seeds_needed,
 )
 from repro.ledger.verify import checks
+from repro.records.canonical import canonical
 from repro.records.record import Record
 
 UNWRITTEN = "condition not written"
@@ -56,6 +57,29 @@ def judged(paper: str, records: Sequence[Record], problems: list[UserError] | No
         judging = _Judging(paper, claim, known, problems if problems is not None else [])
         found += judging.everywhere()
     return _with_holm(found)
+
+
+def needed(paper: str, ids: Sequence[str], scale: str) -> list[Wanted]:
+    """Returns what a paper's claims ask of records at a scale, in their order, each condition once.
+
+    Args:
+        ids: of claims; all of them where none is given.
+        scale: tiny, local or paper.
+
+    Raises:
+        UserError: there is no such claim.
+    """
+    known = {claim.id: claim for claim in claims(paper)}
+    for name in ids:
+        if name not in known:
+            raise UserError(f"{paper} has no claim {name}", did_you_mean(name, known))
+    found: dict[str, Wanted] = {}
+    for name in ids or known:
+        judging = _Judging(paper, known[name], Known([]), [])
+        for contrast_ in known[name].contrasts:
+            for wanted in judging.wanted(contrast_, scale):
+                found.setdefault(canonical(wanted.condition), wanted)
+    return list(found.values())
 
 
 def _with_holm(found: Sequence[Judged]) -> list[Judged]:
@@ -88,7 +112,7 @@ class _Judging:
         groups: set[Group] = set()
         for one in self.claim.contrasts:
             for scale in SCALES:
-                for wanted in self._wanted(one, scale):
+                for wanted in self.wanted(one, scale):
                     for record in self.known.fitting(wanted):
                         if record.scale == scale:
                             groups.add((scale, "" if scale == SCALES[-1] else record.network))
@@ -100,7 +124,8 @@ class _Judging:
                 groups.add((scale, ""))
         return sorted(groups, key=lambda group: (SCALES.index(group[0]), group[1]))
 
-    def _wanted(self, one: Contrast, scale: str) -> list[Wanted]:
+    def wanted(self, one: Contrast, scale: str) -> list[Wanted]:
+        """Returns what a contrast asks of records at a scale; nothing where the scale cannot speak of it."""
         if one.test is None or scale in (one.test.get("not_at") or {}):
             return []
         try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import yaml
 
 from repro import paths
 from repro.ledger.sides import Wanted
@@ -39,11 +42,43 @@ def command_for(wanted: Sequence[Wanted], scale: str, seeds: tuple[int, int] | N
     if scale and scale != "tiny":
         words.append(f"scale={scale}")
     for key in sorted({key for one in conditions for key in one} - set(_GROUPS) - {"split"}):
-        words.append(f"'{key.removeprefix('config.')}={_several(_values(conditions, key))}'")
+        words.append(f"'{_override(key, conditions)}={_several(_values(conditions, key))}'")
     first, last = seeds if seeds else (0, SEEDS)
     if seeds and not 0 < last <= MOST:
         return f"more than {MOST} seeds" if last > MOST or last == 0 else ""
     return " ".join([*words, f"seed={','.join(str(seed) for seed in range(first, last))}"])
+
+
+def overrides(condition: Mapping[str, Any], scale: str) -> list[str]:
+    """Returns the words of the command line that make a record fit a condition; none where it can't be run yet."""
+    if _not_built([condition]) or _without_recipe([condition], scale) or set(condition) & {"inputs", "measures"}:
+        return []
+    words = [f"paper={_papers([condition])[0]}", f"task={condition['task']}", f"scale={scale}"]
+    words += [f"{key}={condition[key]}" for key in _CHOICES if key in condition]
+    own = [key for key in condition if key not in _GROUPS and key != "split"]
+    return words + [f"{_override(key, [condition])}={_written(condition[key])}" for key in own]
+
+
+def _override(key: str, conditions: Sequence[Any]) -> str:
+    """Returns a key of a record as the command line has it: with ++ where no file of the group declares it."""
+    key = key.removeprefix("config.")
+    group, _, name = key.partition(".")
+    names = {"paper": _papers, "task": _tasks_of, "trainer": lambda _: ["auto"]}.get(group)
+    if names is None:
+        return key
+    files = [_declared(f"{group}/{one}") for one in names(conditions)]
+    return key if any(name in (one.get("paper") or {} if group == "paper" else one) for one in files) else f"++{key}"
+
+
+@functools.cache
+def _declared(name: str) -> Mapping[str, Any]:
+    """Returns what conf/NAME.yaml says, uncomposed; nothing where there is no such file."""
+    file = paths.CONF / f"{name}.yaml"
+    return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}
+
+
+def _tasks_of(conditions: Sequence[Any]) -> list[str]:
+    return list(dict.fromkeys(one["task"] for one in conditions))
 
 
 def _papers(conditions: Sequence[Any]) -> list[str]:
@@ -52,7 +87,7 @@ def _papers(conditions: Sequence[Any]) -> list[str]:
 
 def _tasks(conditions: Sequence[Any]) -> list[str]:
     """Returns the tasks; all tasks of a suite by the suite's name."""
-    tasks = list(dict.fromkeys(one["task"] for one in conditions))
+    tasks = _tasks_of(conditions)
     for suite in sorted({task.partition("/")[0] for task in tasks if "/" in task}):
         whole = {f"{suite}/{file.stem}" for file in (paths.CONF / "task" / suite).glob("*.yaml")}
         if whole and whole <= set(tasks):
@@ -77,9 +112,14 @@ def _without_recipe(conditions: Sequence[Any], scale: str) -> list[str]:
     found = []
     for one in conditions:
         paper, model = _papers([one])[0], one.get("model")
-        task = one["task"]
-        places = [f"{paper}/{name}/{model}-{scale}" for name in dict.fromkeys((task.partition("/")[0], task))]
-        if model and not any((paths.CONF / "recipe" / f"{place}.yaml").is_file() for place in places):
+        task, setup = one["task"], one.get("config.setup")
+        last = f"{model}-{setup}-{scale}" if setup else f"{model}-{scale}"
+        places = [f"{paper}/{name}/{last}" for name in dict.fromkeys((task.partition("/")[0], task))]
+        if (
+            model
+            and "optim" not in _declared(f"paper/{paper}")
+            and not any((paths.CONF / "recipe" / f"{place}.yaml").is_file() for place in places)
+        ):
             found.append(f"recipe={places[0]}")
     return list(dict.fromkeys(found))
 

@@ -43,6 +43,7 @@ PANELS = 4
 """In a row."""
 DOTS_PER_INCH = 150
 FORMATS = ("svg", "png")
+DRAWN_BY = ("figures.py", "forest.py", "analysis_figures.py")
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,14 @@ def encoded(figure: Any, form: str, inputs: str) -> bytes:
     return f"{text}\n".encode()
 
 
-def _digest(*inputs: Any) -> str:
+def inputs_digest(*inputs: Any) -> str:
     """Returns what names a figure's inputs: its numbers, and the code that draws them."""
-    code = Path(__file__).read_bytes() + (Path(__file__).parent / "forest.py").read_bytes()
+    code = b"".join((Path(__file__).parent / name).read_bytes() for name in DRAWN_BY)
     return hashlib.sha256(code + canonical(inputs).encode()).hexdigest()
 
 
-def _new(width: float, height: float) -> Any:
+def canvas(width: float, height: float) -> Any:
+    """Returns an empty figure of matplotlib, in inches, that comes out as the same bytes each time."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -140,7 +142,7 @@ def training_curves(
     return Figure(
         f"curves-{plan['table']}-{scale}",
         f"Training curves of {plan['table']}, {scale}: a thin line each seed, a thick one their mean",
-        _digest("curves", drawn, list(lines), titles),
+        inputs_digest("curves", drawn, list(lines), titles),
         lambda: _draw_curves(drawn, titles, list(lines)),
     )
 
@@ -160,7 +162,7 @@ def _curves(
 
 def _draw_curves(drawn: Mapping[str, Mapping[str, list]], titles: Mapping[str, str], labels: Sequence[str]) -> Any:
     height = -(-len(drawn) // PANELS)
-    figure = _new(2.4 * min(PANELS, len(drawn)) + 0.4, 2.0 * height + 0.7)
+    figure = canvas(2.4 * min(PANELS, len(drawn)) + 0.4, 2.0 * height + 0.7)
     panels = figure.subplots(height, min(PANELS, len(drawn)), squeeze=False).flat
     handles: dict[str, Any] = {}
     for panel, (column, found) in zip(panels, drawn.items(), strict=False):
@@ -214,7 +216,7 @@ def claims_forest(judged: Sequence[Judged], scale: str) -> Figure | None:
         f"claims-{scale}",
         f"Contrasts of the {title}: our 95% interval (line), the region where the claim holds (shaded), the published "
         "value (hollow diamond)",
-        _digest("claims", title, inputs),
+        inputs_digest("claims", title, inputs),
         lambda: _draw_forest(named, title),
     )
 
@@ -228,7 +230,7 @@ def _drawn_of(one: JudgedContrast) -> list[Any]:
 def _draw_forest(lines: Sequence[tuple[str, JudgedContrast]], title: str) -> Any:
     texts = [textwrap.fill(f"{name}: {one.says}", 62) for name, one in lines]
     rooms = [max(2, text.count("\n") + 1) * 0.16 + 0.12 for text in texts]
-    figure = _new(10.0, sum(rooms) + 0.7)
+    figure = canvas(10.0, sum(rooms) + 0.7)
     panel = figure.subplots()
     panel.set_xlim(-1.42, 2.3)
     panel.set_ylim(-sum(rooms), 0.45)

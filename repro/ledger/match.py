@@ -25,10 +25,14 @@ def matches(record: Record, condition: Mapping[str, Any]) -> bool:
 def fits(record: Record, condition: Mapping[str, Any]) -> bool:
     """Says whether every key of a condition has its value in the record.
 
+    A record of a stage fits only a condition that names the stage: one of the paper alone is about its last stage.
+
     Args:
         condition: values by dotted keys: "paper", "config.paper.rank", "inputs.network.paper.groups". A task that is a
             suite's name (glue) stands for each of its tasks.
     """
+    if record.stage is not None and "stage" not in condition:
+        return False
     return all(_equal(key, lookup(record, key), wanted) for key, wanted in condition.items())
 
 
@@ -117,11 +121,17 @@ def _comparable(record: Record) -> dict[str, Any]:
     return {
         **{name: getattr(record, name) for name in ("paper", "stage", "task", "model", "network", "scale")},
         "config": _inside(record.config),
-        "inputs": {
-            name: {"identity": one.get("identity"), "path": one.get("path")} for name, one in record.inputs.items()
-        },
+        "inputs": {name: _comparable_input(record, name, one) for name, one in record.inputs.items()},
         "data": {split: one.get("digest") for split, one in record.data.items()},
     }
+
+
+def _comparable_input(record: Record, name: str, one: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal of an input: which run it is; of one that has a seed for each seed, all but the seed."""
+    words = (record.config.get("inputs") or {}).get(name)
+    if isinstance(words, list) and any(str(word).startswith("seed=") for word in words):
+        return {"config": _inside(one.get("config", {}))}
+    return {"identity": one.get("identity"), "path": one.get("path")}
 
 
 def _inside(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.ledger import claims, verify
+from repro.ledger.analyses import Analysis, analyses
+from repro.ledger.analysis_figures import analysis_figure
 from repro.ledger.baselines import baselines_table
 from repro.ledger.claims_table import claims_tables, not_run
 from repro.ledger.figures import Figure, claims_forest, training_curves
@@ -40,7 +42,7 @@ class Sections:
     """The tables of a paper.
 
     Attributes:
-        tables: by name: those that the paper printed, each followed by its tables of baselines.
+        tables: by name: those that the paper printed, each followed by its tables of baselines; then the analyses'.
         silent: names of those left out because nothing was run for them.
         baselines: names of the tables of baselines.
     """
@@ -59,6 +61,8 @@ class Report:
         judged: all claims, with their verdicts.
         checks: the numbers that need no training, recomputed.
         figures: planned, not drawn.
+        analyses: those that have records.
+        not_analysed: names of those that have none.
     """
 
     paper: str
@@ -67,6 +71,8 @@ class Report:
     judged: tuple[Judged, ...]
     checks: tuple[Check, ...]
     figures: tuple[Figure, ...]
+    analyses: tuple[Analysis, ...] = ()
+    not_analysed: tuple[str, ...] = ()
 
 
 def report(
@@ -97,13 +103,17 @@ def _report(
     paper: str, records: Sequence[Record], found: Sections, scale: str | None, problems: list[UserError]
 ) -> Report:
     judged = _judged(paper, records, problems)
+    studied, silent = analyses(paper, records, scale)
+    drawn = [figure for one in studied if (figure := analysis_figure(one)) is not None]
     return Report(
         paper,
         about(paper, "paper") or {"name": paper},
         found,
         tuple(one for one in judged if scale in (None, one.scale) or not one.scale),
         tuple(_checks(paper)),
-        tuple(figures(paper, records, judged, scale)),
+        (*figures(paper, records, judged, scale), *drawn),
+        tuple(studied),
+        tuple(silent),
     )
 
 
@@ -122,14 +132,16 @@ def sections(
     scale: str | None = None,
     everything: bool = False,
     only_run: bool = False,
+    studies: bool = True,
     problems: list[UserError] | None = None,
 ) -> Sections:
-    """Makes a paper's tables, and its tables of baselines.
+    """Makes a paper's tables, its tables of baselines, and those of its analyses.
 
     Args:
         scale: only this scale's records.
         everything: also tables that nothing was run for.
         only_run: leave out rows that nothing was run for.
+        studies: whether the analyses are wanted.
         problems: a list that takes the records that fit two rows of one table and so stand in neither.
     """
     described = about(paper, "tables") or {}
@@ -148,6 +160,8 @@ def sections(
         if run and show != "when asked":
             tables |= (beside := _baselines(paper, name, records, scale))
             baselines += beside
+    if studies:
+        tables |= {one.name: one.table for one in analyses(paper, records, scale)[0]}
     return Sections(tables, tuple(silent), tuple(baselines))
 
 
@@ -184,8 +198,10 @@ def markdown_report(
     only_run: bool = False,
     problems: list[UserError] | None = None,
 ) -> str:
-    """Returns a paper's tables as Markdown."""
-    found = sections(paper, records, scale=scale, everything=everything, only_run=only_run, problems=problems)
+    """Returns a paper's tables as Markdown, without those of its analyses."""
+    found = sections(
+        paper, records, scale=scale, everything=everything, only_run=only_run, studies=False, problems=problems
+    )
     return as_markdown(found, silent=not only_run)
 
 
@@ -207,6 +223,16 @@ def claims_markdown(found: Report) -> str:
 
 def _claims(found: Report) -> int:
     return len({one.claim.id for one in found.judged})
+
+
+def analyses_markdown(found: Report) -> str:
+    """Returns the analyses as Markdown, each figure above its numbers; and the names of those without a run."""
+    parts = []
+    for one in found.analyses:
+        parts += [*_drawn(found, f"analysis-{one.name}"), markdown(one.table)]
+    if found.not_analysed:
+        parts.append(f"No run yet for {', '.join(found.not_analysed)}.\n")
+    return "\n".join(parts)
 
 
 def recomputed_markdown(found: Report) -> str:
@@ -236,6 +262,8 @@ def page(found: Report, by_scale: Mapping[str, str]) -> str:
             parts += [f"## Scale {scale}\n", tables, *_drawn(found, "curves-", scale)]
     if not any(by_scale.values()):
         parts.append(f"## Tables\n\nNo record yet. What was published: `python -m repro table {found.paper} --all`.\n")
+    if found.analyses or found.not_analysed:
+        parts += ["## Analyses\n", analyses_markdown(found)]
     if found.checks:
         parts += ["## Numbers that need no training\n", recomputed_markdown(found)]
     return "\n".join(parts)

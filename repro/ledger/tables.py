@@ -18,6 +18,8 @@ SCALES = ("tiny", "local", "paper")
 DERIVED = ("average", "trainable_parameters")
 NOT_AVERAGED = (*DERIVED, "perplexity", "bits_per_token", "seconds", "milliseconds", "joules", "picojoules")
 """Metrics that stand beside a row's average, not in it."""
+SPEED = "tokens_per_second"
+"""Of training: read off tokens and seconds, unless a run measured it."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +119,25 @@ def score(record: Record, metric: str, split: str | None = None) -> tuple[float 
 
 
 def number_of(record: Record, metric: str, split: str | None = None) -> float | None:
-    """Returns a record's number: a score, whether it diverged, or a measure; parameters without the head."""
+    """Returns a record's number: a score, whether it diverged, a measure (parameters without the head), its speed."""
     if metric == "diverged":
         return float(record.diverged)
     if metric in record.measures:
         value = record.measures[metric]
         head = (record.measures.get("head_parameters") or 0) if metric == "trainable_parameters" else 0
         return None if value is None or isinstance(value, str) else value - head
+    if metric == SPEED:
+        return _tokens_per_second(record)
     return score(record, metric, split)[0]
+
+
+def _tokens_per_second(record: Record) -> float | None:
+    """Returns the tokens trained on, padding not counted, by the seconds of the steps; older records have those of all
+    of training, validation included.
+    """
+    measures = record.measures
+    tokens, seconds = measures.get("tokens"), measures.get("step_seconds") or measures.get("train_seconds")
+    return tokens / seconds if tokens and seconds else None
 
 
 def shown_split(record: Record) -> str:
@@ -139,15 +152,23 @@ def result(records: Sequence[Record], metric: str, split: str | None, decimals: 
         check_alike(ordered)
     except UserError as error:
         return Result(Cell(printed="refused"), {}, ordered, (str(error),))
-    read = [(one, *score(one, metric, split)) for one in ordered]
-    scores = {one.seed: value for one, value, _, _ in read if value is not None}
+    read = [(one, *_shown(one, metric, split)) for one in ordered]
+    scores = {one.seed: value for one, value, _ in read if value is not None}
     notes = sorted({note for one in ordered for note in one.notes})
     diverged = sum(one.diverged for one in ordered)
     if diverged:
         notes.append(f"{diverged} of {len(ordered)} diverged")
-    shown = sorted({f"{name} split, {epoch} epoch" for _, value, name, epoch in read if value is not None})
+    shown = sorted({where for _, value, where in read if value is not None and where})
     cell = replace(summary_cell(scores.values(), decimals), records=tuple(one.identity for one in ordered))
     return Result(cell, scores, ordered, tuple(notes), " and ".join(shown))
+
+
+def _shown(record: Record, metric: str, split: str | None) -> tuple[float | None, str]:
+    """Returns the number that a table shows, and where a score is from; a measure needs no such word."""
+    if metric in record.measures or metric == SPEED:
+        return number_of(record, metric), ""
+    value, name, epoch = score(record, metric, split)
+    return value, f"{name} split, {epoch} epoch"
 
 
 def summary_cell(values: Iterable[float], decimals: int) -> Cell:
@@ -234,9 +255,15 @@ def _one_row_each(
                     found.setdefault(label, {}).setdefault(column, []).append(record)
                     rows_of.setdefault((record.identity, column), []).append(label)
     for (identity, column), labels in rows_of.items():
-        if len(labels) > 1:
+        if len(labels) > 1 and not _of_one_run([lines[label][column] for label in labels]):
             _leave_out(found, identity, column, labels, next(iter(lines[labels[0]].values())), problems)
     return found
+
+
+def _of_one_run(facts: Sequence[Fact]) -> bool:
+    """Says whether rows hold different numbers of the same runs, and so do not compete for them."""
+    metrics = {fact.metric for fact in facts}
+    return len(metrics) > 1 and all(fact.condition == facts[0].condition for fact in facts)
 
 
 def _leave_out(

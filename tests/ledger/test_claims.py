@@ -21,7 +21,7 @@ HEAD = "paper,table,row,column,condition,metric,value,spread,spread_kind,place,s
 LINE = 'toy,T1,{row},{column},"{{""paper"":""{name}"",""model"":""roberta-base"",""task"":""glue/{task}""}}",{rest}\n'
 CSV = HEAD + "".join(
     LINE.format(row=row, name=row.lower(), column=column, task=task, rest=f"{metric},{value},,,Table 1,x,")
-    for row in ("LoRA", "Finetune", "Adapter")
+    for row in ("LoRA", "Finetune", "Other")
     for column, task, metric, value in (
         ("MRPC", "mrpc", "accuracy", 90),
         ("RTE", "rte", "accuracy", 80),
@@ -118,12 +118,12 @@ def test_a_share_counts_columns_in_each_seed(toy, records):
 
 
 def test_an_order_holds_if_every_neighbour_does(toy, records, make_record):
-    records = [*records, *(make_record(paper="adapter", seed=seed, score=70.0 + seed) for seed in range(3))]
-    test = {"sides": ["LoRA", "Finetune", "Adapter"], "column": "MRPC"}
+    records = [*records, *(make_record(paper="other", seed=seed, score=70.0 + seed) for seed in range(3))]
+    test = {"sides": ["LoRA", "Finetune", "Other"], "column": "MRPC"}
     whole = one(toy, records, contrast({"above": 0}, "order", **test)).contrasts[0]
     assert whole.verdict == REPRODUCED
     assert whole.estimate == 2.0  # the weakest of 2 and 10
-    back = one(toy, records, contrast({"above": 0}, "order", sides=["Adapter", "LoRA", "Finetune"], column="MRPC"))
+    back = one(toy, records, contrast({"above": 0}, "order", sides=["Other", "LoRA", "Finetune"], column="MRPC"))
     assert back.verdict == NOT_REPRODUCED
 
 
@@ -149,10 +149,10 @@ def test_a_condition_and_a_constant_stand_for_sides(toy, records):
 def test_what_has_no_condition_or_no_record_is_not_run(toy, records):
     unwritten = one(toy, records, contrast())
     assert (unwritten.verdict, unwritten.scale, unwritten.why) == (NOT_RUN, "", "condition not written")
-    missing = one(toy, records, contrast({"above": 0}, column="MRPC", right="Adapter"))
+    missing = one(toy, records, contrast({"above": 0}, column="MRPC", right="Other"))
     assert missing.verdict == NOT_RUN
-    assert missing.contrasts[0].why == "no records of adapter, or not of all tasks"
-    assert missing.command == "needs paper=adapter, which this version does not have"
+    assert missing.contrasts[0].why == "no records of other, or not of all tasks"
+    assert missing.command == "needs paper=other, which this version does not have"
 
 
 def test_a_scale_that_cannot_have_it_is_not_comparable_and_says_what_is_missing(toy, records):

@@ -83,3 +83,38 @@ def test_a_seed_that_is_there_twice_is_refused(make_record):
 def test_alike_parts_by_everything_but_the_seed(make_record):
     found = alike([make_record(seed=1), make_record(seed=0, network="minilm"), make_record(seed=0)])
     assert sorted([one.seed for one in group] for group in found) == [[0], [0, 1]]
+
+
+STAGE = {"paper": "lora", "stage": "subspace", "task": "mrpc"}
+
+
+@pytest.mark.parametrize(("named", "expected"), [({}, False), ({"stage": "subspace"}, True), ({"stage": "x"}, False)])
+def test_a_record_of_a_stage_stands_only_where_the_stage_is_named(make_record, named, expected):
+    assert matches(make_record(**STAGE), {**CELL, **named}) is expected
+    assert not matches(make_record(), {**CELL, "stage": "subspace"})
+
+
+def test_a_record_of_a_stage_stands_in_no_row_of_the_papers_runs(make_record):
+    facts = [fact for fact in published("lora") if "stage" not in fact.condition]
+    assert any(matches(make_record(task="mnli"), fact.condition) for fact in facts)
+    assert not any(matches(make_record(**STAGE | {"task": "mnli"}), fact.condition) for fact in facts)
+
+
+def followed(make_record, seed, rank=8, word=True):
+    """A record of a stage whose input has the stage's own seed."""
+    source = make_record(seed=seed)
+    config = {**source.config, "paper": {"rank": rank}}
+    words = ["paper=lora", *([f"seed={seed}"] if word else [])]
+    return make_record(
+        seed=seed,
+        config=source.config | {"inputs": {"first": words}, "outside_identity": ["inputs", "runs_dir"]},
+        inputs={"first": {"identity": f"{seed}{rank}", "config": config}},
+    )
+
+
+def test_inputs_that_follow_the_seed_may_differ_in_it_and_in_nothing_else(make_record):
+    assert check_alike([followed(make_record, seed) for seed in range(3)]) is None
+    with pytest.raises(UserError, match=r"differ in inputs\.first\.config\.paper\.rank are not averaged"):
+        check_alike([followed(make_record, 0), followed(make_record, 1, rank=4)])
+    with pytest.raises(UserError, match=r"differ in inputs\.first\.identity are not averaged"):
+        check_alike([followed(make_record, seed, word=False) for seed in range(2)])

@@ -11,7 +11,7 @@ from repro.ledger.published import published, read_published
 from repro.ledger.render import markdown, terminal
 from repro.ledger.report import between_markers, markdown_report, sections
 from repro.ledger.run_row import run_row
-from repro.ledger.tables import count, paper_table, score
+from repro.ledger.tables import count, number_of, paper_table, score
 
 TASKS = ("mnli", "sst2", "mrpc", "cola", "qnli", "qqp", "rte", "stsb")
 HEAD = "paper,table,row,column,condition,metric,value,spread,spread_kind,place,source,flags\n"
@@ -233,3 +233,37 @@ def test_markers_without_an_end_are_refused(tmp_path):
     )
     with pytest.raises(UserError, match="no end"):
         between_markers("<!-- table x -->", "x", "", tmp_path)
+
+
+def test_speed_is_tokens_by_the_seconds_of_training(make_record):
+    trained = make_record(measures={"tokens": 30_000, "train_seconds": 12.0, "seconds": 20.0})
+    assert number_of(trained, "tokens_per_second") == 2500
+    assert number_of(make_record(measures={"tokens": 0, "train_seconds": 0.1}), "tokens_per_second") is None
+    assert number_of(make_record(), "tokens_per_second") is None
+    assert number_of(make_record(measures={"tokens_per_second": 7.0}), "tokens_per_second") == 7
+
+
+def test_a_table_shows_speed_too(make_record, tmp_path):
+    line = LINE.format(paper="lora", row="LoRA", name="lora", column="speed", task="glue/rte", rest="x,43.1,,,T,s,")
+    (tmp_path / "published.csv").write_text(HEAD + line.replace(",x,", ",tokens_per_second,"))
+    record = make_record(task="rte", measures={"tokens": 900, "train_seconds": 2.0})
+    table = paper_table("T", read_published(tmp_path / "published.csv"), [record])
+    assert table.rows[1].cells[0].value == 450
+
+
+def test_several_measures_of_one_stage_stand_in_their_rows(make_record, tmp_path):
+    condition = '"{""paper"":""lora"",""stage"":""amplification"",""model"":""roberta-base"",""task"":""glue/mnli""}"'
+    lines = [
+        f'lora,T7,"{name}",norm,{condition},norm_{name},{value},,,T7,x,\n' for name, value in (("a", 1.0), ("b", 2.0))
+    ]
+    (tmp_path / "published.csv").write_text(HEAD + "".join(lines))
+    problems = []
+    records = [
+        make_record(task="mnli", stage="amplification", seed=seed, measures={"norm_a": 3.0 + seed, "norm_b": 7.0})
+        for seed in (0, 1)
+    ]
+    table = paper_table("", read_published(tmp_path / "published.csv"), records, problems=problems)
+    assert problems == []
+    assert [row.cells[0].printed for row in table.rows] == ["1.0", "3.5", "2.0", "7.0"]
+    assert table.rows[1].cells[0].spread == "0.7"
+    assert not any("split" in note for note in table.notes)

@@ -2,8 +2,7 @@
 
 The averages, ratios and slow-downs start from the printed cells of Tables 1, 2 and 7; the counts from the shapes of the
 networks, ranks and lengths; README and issue numbers are of github.com/microsoft/LoRA. Ranks of adapters are printed
-nowhere: the one that gives the printed count stands here. LoRA on W_q and W_v of GPT-2 and GPT-3 at rank r has as many
-parameters as on their fused q, k, v matrix at rank r: A is (r, width) there, and B (3 width, r).
+nowhere: the one that gives the printed count stands here.
 """
 
 from __future__ import annotations
@@ -32,15 +31,8 @@ GLUE = ["MNLI", "SST-2", "MRPC", "CoLA", "QNLI", "QQP", "RTE", "STS-B"]
 GPT3_ROUND = 175e9  # "GPT-3 175B"
 HALF, SINGLE = 2, 4  # bytes of a number
 MEBIBYTE = 2**20
-TARGETS = {
-    "roberta-base": ["query", "value"],
-    "roberta-large": ["query", "value"],
-    "deberta-v2-xxlarge": ["query_proj", "value_proj"],
-    "gpt2-medium": ["c_attn"],
-    "gpt2-large": ["c_attn"],
-    "gpt3-175b": ["c_attn"],
-}
-"""The modules that hold W_q and W_v."""
+MATRICES = ["query", "value", "key", "output"]
+"""Of attention, in the order in which the paper takes more of them: W_q and W_v where nothing is said."""
 
 
 @formula("2 matrices layers width rank", unit="parameters")
@@ -137,8 +129,13 @@ def checks() -> list[Check]:
 
 def _counted(model: str, rank: int, targets: list[str] | None = None, **more: Any) -> dict[str, Any]:
     """How the real modules of LoRA are counted; alpha and dropout change no count."""
-    settings = {"rank": rank, "alpha": rank, "dropout": 0.0, "targets": targets or TARGETS[model]}
+    settings = {"rank": rank, "alpha": rank, "dropout": 0.0, "targets": targets or MATRICES[:2]}
     return {"paper": "lora", "model": model, "settings": settings, **more}
+
+
+def _adapted(model: str, kind: str, bottleneck: int, **more: Any) -> dict[str, Any]:
+    """How the real modules of adapters are counted."""
+    return {"paper": "adapter", "model": model, "settings": {"kind": kind, "bottleneck": bottleneck, **more}}
 
 
 def _trainable(
@@ -220,7 +217,7 @@ def _lora_on_gpt2() -> list[Check]:
 
 
 def _lora_on_gpt3() -> list[Check]:
-    """A29 to A42. W_q, W_k or W_v alone, and q, k, v and o at one rank each, are no modules of a fused network."""
+    """A29 to A42, on the fused q, k, v matrix of a GPT-2 of that size."""
     cut = ("rounding", "18,874,368 rounds to 18.9M: truncated")
     rows = [
         ("A29", "r_v=2", 1, 2),
@@ -237,7 +234,7 @@ def _lora_on_gpt3() -> list[Check]:
     found = [
         _trainable(
             id, "T15", f"GPT-3 175B, LoRA, {ranks}", lora_parameters(**GPT3, rank=rank, matrices=matrices), *known,
-            module=_counted("gpt3-175b", rank) if matrices == 2 else None,
+            module=_counted("gpt3-175b", rank, ["value"] if matrices == 1 else MATRICES[:matrices]),
         )
         for id, ranks, matrices, rank, *known in rows
     ]  # fmt: skip
@@ -247,19 +244,20 @@ def _lora_on_gpt3() -> list[Check]:
             "A39", "appendix D.4", "trainable parameters, GPT-3, LoRA, the second way to 37.7M: rank 2 on q, k, v, o",
             said, lora_parameters(**GPT3, rank=2, matrices=4),
             "error", "rank 2 on four matrices is 18.9M; 37.7M takes rank 4, as Table 15 has it",
+            module=_counted("gpt3-175b", 2, MATRICES),
         )
     )  # fmt: skip
     budgets = [
-        ("A40", "o, r=8", 1, 8, _counted("gpt3-175b", 8, ["attn.c_proj"])),
-        ("A41", "q,v, r=4", 2, 4, _counted("gpt3-175b", 4)),
-        ("A42", "q,k,v,o, r=2", 4, 2, None),
+        ("A40", "o, r=8", 1, 8, ["output"]),
+        ("A41", "q,v, r=4", 2, 4, MATRICES[:2]),
+        ("A42", "q,k,v,o, r=2", 4, 2, MATRICES),
     ]
     return found + [
         _trainable(
             id, "T5", f"GPT-3 175B, LoRA, {what}", lora_parameters(**GPT3, rank=rank, matrices=matrices),
-            "rounding", "18.87M: truncated", module=module,
+            "rounding", "18.87M: truncated", module=_counted("gpt3-175b", rank, targets),
         )
-        for id, what, matrices, rank, module in budgets
+        for id, what, matrices, rank, targets in budgets
     ]  # fmt: skip
 
 
@@ -288,7 +286,8 @@ def _combined() -> list[Check]:
     found = []
     for number, rank in enumerate((1, 4, 8, 16, 64), 53):
         value = adapter_parameters(adapters=2 * layers, width=width, bottleneck=rank)
-        found.append(_trainable(f"A{number}", "T15", f"GPT-3 175B, Adapter H, r={rank}", value))
+        module = _adapted("gpt3-175b", "houlsby", rank)
+        found.append(_trainable(f"A{number}", "T15", f"GPT-3 175B, Adapter H, r={rank}", value, module=module))
     embedding = prefix_embedding_parameters(width=width, prefix=8, infix=4)
     layer = prefix_layer_parameters(**GPT3, prefix=8, infix=4)
     surplus = "the formulas give 51.90M; a surplus like those of the rows of prefix-layer"
@@ -309,10 +308,12 @@ def _biases() -> list[Check]:
     gpt3, base = "GPT-3 175B, BitFit", "RoBERTa base, BitFit"
     twelfth = "12.99M; twelve vectors a layer fit, but which is the twelfth is not said"
     eleven, twelve = bias_parameters(**GPT3, vectors=11, last=1), bias_parameters(**GPT3, vectors=12, last=0)
+    large, small = ({"paper": "bitfit", "model": model} for model in ("gpt3-175b", "roberta-base"))
+    plain, what = bias_parameters(**BASE, vectors=11, last=1), ", 11 vectors a layer"
     return [
-        _trainable("A62", "T4", gpt3, eleven, "unexplained", twelfth, what=", 11 vectors a layer"),
+        _trainable("A62", "T4", gpt3, eleven, "unexplained", twelfth, what=what, module=large),
         _trainable("A63", "T4", gpt3, twelve, what=", 12 vectors a layer (fits, not explained)"),
-        _trainable("A64", "T2", base, bias_parameters(**BASE, vectors=11, last=1), what=", 11 vectors a layer"),
+        _trainable("A64", "T2", base, plain, what=what, module=small),
     ]
 
 
@@ -356,32 +357,38 @@ def _full_sizes() -> list[Check]:
 def _adapters() -> list[Check]:
     """A76 to A90, by the rank that gives the printed count: H two a block, L and P one, L with its LayerNorms."""
     none = "no rank gives 11.09M (112: 11.06M, 113: 11.16M): the count of the Adapter L row seems to have been reused"
-    mebi = "3.17M, with trained LayerNorms 3.22M; 3.02 when a million is 2^20"
-    mebi_twice = "6.34M; 6.05 when a million is 2^20"
-    rows = [  # id, table, row, adapters, width, rank, norms
-        ("A76", "T3", "GPT-2 M, Adapter L (0.37M)", 24, 1024, 6, 24),
-        ("A77", "T3", "GPT-2 M, Adapter L (11.09M)", 24, 1024, 224, 24),
-        ("A78", "T3", "GPT-2 M, Adapter H", 48, 1024, 112, 0, "unexplained", none),
-        ("A79", "T3", "GPT-2 L, Adapter L (0.88M)", 36, 1280, 8, 36),
-        ("A80", "T3", "GPT-2 L, Adapter L (23.00M)", 36, 1280, 248, 36),
-        ("A81", "T2", "RoBERTa large, Adapter P, restricted (3.0M)", 24, 1024, 64, 0, "unexplained", mebi),
-        ("A82", "T2", "RoBERTa large, Adapter P, restricted (0.8M)", 24, 1024, 16, 0),
-        ("A83", "T2", "RoBERTa large, Adapter H, restricted (6.0M)", 48, 1024, 64, 0, "unexplained", mebi_twice),
-        ("A84", "T2", "RoBERTa large, Adapter H, restricted (0.8M)", 48, 1024, 8, 0),
-        ("A85", "T2", "RoBERTa base, AdapterDrop (0.9M)", 12, 768, 48, 0),
-        ("A86", "T2", "RoBERTa base, AdapterDrop (0.3M)", 4, 768, 48, 0),
-        ("A87", "T1", "GPT-2 M, Adapter L, batch 32, seq 512", 24, 1024, 8, 24),
-        ("A88", "T1", "GPT-2 M, Adapter H, batch 32, seq 512", 48, 1024, 5, 0),
-        ("A89", "T1", "GPT-2 M, Adapter L, batch 16, seq 256", 24, 1024, 224, 24),
-        ("A90", "T1", "GPT-2 M, Adapter H, batch 16, seq 256", 48, 1024, 112, 0),
+    mebi = ("unexplained", "3.17M, with trained LayerNorms 3.22M; 3.02 when a million is 2^20")
+    mebi_twice = ("unexplained", "6.34M; 6.05 when a million is 2^20")
+    large = "RoBERTa large"
+    rows = [  # id, table, row, model, its shape, kind, rank, share of layers without
+        ("A76", "T3", "GPT-2 M, Adapter L (0.37M)", "gpt2-medium", MEDIUM, "lin", 6, 0),
+        ("A77", "T3", "GPT-2 M, Adapter L (11.09M)", "gpt2-medium", MEDIUM, "lin", 224, 0),
+        ("A78", "T3", "GPT-2 M, Adapter H", "gpt2-medium", MEDIUM, "houlsby", 112, 0, "unexplained", none),
+        ("A79", "T3", "GPT-2 L, Adapter L (0.88M)", "gpt2-large", GPT2_LARGE, "lin", 8, 0),
+        ("A80", "T3", "GPT-2 L, Adapter L (23.00M)", "gpt2-large", GPT2_LARGE, "lin", 248, 0),
+        ("A81", "T2", f"{large}, Adapter P, restricted (3.0M)", "roberta-large", LARGE, "pfeiffer", 64, 0, *mebi),
+        ("A82", "T2", f"{large}, Adapter P, restricted (0.8M)", "roberta-large", LARGE, "pfeiffer", 16, 0),
+        ("A83", "T2", f"{large}, Adapter H, restricted (6.0M)", "roberta-large", LARGE, "houlsby", 64, 0, *mebi_twice),
+        ("A84", "T2", f"{large}, Adapter H, restricted (0.8M)", "roberta-large", LARGE, "houlsby", 8, 0),
+        ("A85", "T2", "RoBERTa base, AdapterDrop (0.9M)", "roberta-base", BASE, "drop", 48, 0),
+        ("A86", "T2", "RoBERTa base, AdapterDrop (0.3M)", "roberta-base", BASE, "drop", 48, 0.6667),
+        ("A87", "T1", "GPT-2 M, Adapter L, batch 32, seq 512", "gpt2-medium", MEDIUM, "lin", 8, 0),
+        ("A88", "T1", "GPT-2 M, Adapter H, batch 32, seq 512", "gpt2-medium", MEDIUM, "houlsby", 5, 0),
+        ("A89", "T1", "GPT-2 M, Adapter L, batch 16, seq 256", "gpt2-medium", MEDIUM, "lin", 224, 0),
+        ("A90", "T1", "GPT-2 M, Adapter H, batch 16, seq 256", "gpt2-medium", MEDIUM, "houlsby", 112, 0),
     ]
-    return [
-        _trainable(
-            id, table, row, adapter_parameters(adapters=adapters, width=width, bottleneck=rank, norms=norms), *known,
-            what=f", rank {rank}",
+    found = []
+    for id, table, row, model, shape, kind, rank, dropped, *known in rows:
+        layers = shape["layers"] - round(dropped * shape["layers"])
+        value = adapter_parameters(
+            adapters=(2 if kind == "houlsby" else 1) * layers,
+            width=shape["width"],
+            bottleneck=rank,
+            norms=layers if kind == "lin" else 0,
         )
-        for id, table, row, adapters, width, rank, norms, *known in rows
-    ]  # fmt: skip
+        module = _adapted(model, kind, rank, dropped=dropped)
+        found.append(_trainable(id, table, row, value, *known, what=f", rank {rank}", module=module))
+    return found
 
 
 def _slowdowns() -> list[Check]:

@@ -124,5 +124,9 @@ def test_counts_that_differ_say_so_and_no_agreement_has_changed(found):
 
 def test_a_module_names_the_matrices_that_the_formula_counts(found):
     assert found["A24"].module["settings"]["rank"] == 16
-    assert found["A29"].module is None  # W_v alone is a part of a fused matrix
-    assert found["A40"].module["settings"]["targets"] == ["attn.c_proj"]
+    assert found["A29"].module["settings"]["targets"] == ["value"]
+    assert found["A37"].module["settings"]["targets"] == ["query", "value"]
+    assert found["A40"].module["settings"]["targets"] == ["output"]
+    for id, rank in (("A32", 1), ("A34", 2), ("A36", 4), ("A38", 64), ("A39", 2), ("A42", 2)):
+        assert found[id].module["settings"]["rank"] == rank
+        assert set(found[id].module["settings"]["targets"]) == {"query", "key", "value", "output"}
