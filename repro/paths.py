@@ -77,7 +77,10 @@ def find_data(data_dir: Path, file: str) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise UserError(
-        f"{places[0]} is missing",
-        "data/README.md says where each data set comes from; data_dir=FOLDER names where yours is",
-    )
+    known = how_to_get(Path(file).parts[0]) or "data/README.md says where each data set comes from"
+    raise UserError(f"{places[0]} is missing", f"{known}; data_dir=FOLDER names where yours is")
+
+
+def how_to_get(name: str) -> str:
+    """Returns how the verb `get` brings what is called so, or nothing where it does not know the name."""
+    return f"`python -m repro get {name}` downloads it" if (CONF / "get" / f"{name}.yaml").is_file() else ""

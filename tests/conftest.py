@@ -87,3 +87,45 @@ def places(tmp_path, monkeypatch):
     for name in paths.NAMES:
         monkeypatch.setenv(f"REPRO_{name.upper()}", str(tmp_path / name.removesuffix("_dir")))
     return paths.Places.default()
+
+
+@pytest.fixture(scope="session")
+def own_files(tmp_path_factory):
+    """A folder with somebody's labelled texts, of words that the tiny encoder knows: train.csv and dev.csv."""
+    import csv
+
+    from repro import world
+
+    folder = tmp_path_factory.mktemp("own")
+    for name, split, number in (("train", "train", 96), ("dev", "validation", 40)):
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["review", "verdict"])
+            for row in world.glue("sst2", split)[:number]:
+                rows.writerow([f'{row["sentence1"]} , he said "so" ,', ("bad", "good")[row["label"]]])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, own_files):
+    """Returns a function that trains a paper on own_files once, at the tiny scale, and gives the run's folder."""
+    import torch
+
+    from repro.runs.compose import cell
+    from repro.runs.execute import execute
+
+    made, runs = {}, tmp_path_factory.mktemp("trained")
+    mine = {"files.train": "train.csv", "files.validation": "dev.csv", "texts": "[review]", "label": "verdict"}
+
+    def train(paper: str, *words: str):
+        if (paper, words) not in made:
+            torch.set_num_threads(1)
+            given = [f"task.{key}={value}" for key, value in mine.items()] + ["trainer.max_epochs=2", "logger=none"]
+            one = cell(
+                (f"paper={paper}", "task=glue/custom", *given, f"data_dir={own_files}", f"runs_dir={runs}", *words)
+            )
+            execute(one)
+            made[paper, words] = one.folder
+        return made[paper, words]
+
+    return train

@@ -26,7 +26,7 @@ RUN_PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", 
 RUN_WORDS = {"eval", "exec", "compile", "__import__", "system", "popen"}
 LOADS_YAML = {"load_all", "unsafe_load", "unsafe_load_all", "full_load", "full_load_all"}
 SAFE_YAML = {"SafeLoader", "CSafeLoader"}
-INSTANTIATES = {"runs/execute.py", "runs/processes.py", "cli/score.py", "cli/compare.py"}
+INSTANTIATES = {"runs/build.py", "runs/execute.py", "runs/processes.py"}
 """Who may make objects that a configuration names: from conf/ and the command line, and tasks of a record."""
 
 

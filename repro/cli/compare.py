@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,34 +129,22 @@ def _task(runs: Sequence[Run], places: Any) -> Task:
     Raises:
         UserError: its data are not those of the runs any more.
     """
-    from hydra.utils import instantiate
-
     from repro.errors import UserError
+    from repro.records.targets import check_targets
+    from repro.runs.build import built
     from repro.runs.expand import read
 
     run = runs[0]
     settings = dict(run.record.config["task"])
-    _refuse_strangers(settings, run.record)
+    check_targets(settings, run.record.path, ["tasks"])
     if "data_dir" in read(f"task/{run.record.task}"):
         settings["data_dir"] = str(places.data_dir)
-    task = instantiate(settings)
+    task = built(settings)
     if task.examples(run.split).digest != run.digest:
         raise UserError(
             f"{run.split} of {run.record.task} is not what it was when the runs were made", "run both cells again"
         )
     return task
-
-
-def _refuse_strangers(value: Any, record: Record) -> None:
-    """Refuses a record, which may be anybody's, that would have something else made than a task of ours."""
-    from repro.errors import UserError
-
-    if isinstance(value, dict) and "_target_" in value:
-        target = str(value["_target_"])
-        if not re.fullmatch(r"repro\.tasks\.\w+\.[A-Z]\w*", target):
-            raise UserError(f"{record.path} names {target}", "a record names a class of repro.tasks, and nothing else")
-    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _refuse_strangers(one, record)
 
 
 def _predictions(run: Run, task: Task) -> list[dict[str, Any]]:

@@ -86,7 +86,7 @@ def _data(places: Places) -> None:
         files = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("files")
         if files:
             name = file.relative_to(paths.CONF / "task").with_suffix("").as_posix()
-            there = all(_is_there(places.data_dir, one) for one in files.values())
+            there = all(_is_there(places.data_dir, one) for one in files.values() if one)
             (found if there else lacking).append(name)
     _print("data", f"found {', '.join(found) or 'none'}; not found {', '.join(lacking) or 'none'} (data/README.md)")
     weights = (

@@ -43,7 +43,12 @@ def main(arguments: Sequence[str]) -> int:
         from repro.runs.workers import checked
 
         checked(hydra)
-    expanded, notes = expand([word for word in words if word not in hydra], multirun=bool(flags & {"-m", "--multirun"}))
+    words = [word for word in words if word not in hydra]
+    claimed = [word for word in words if word.startswith("claims=")]
+    if claimed:
+        expanded, notes = _claimed(claimed[-1], [word for word in words if word not in claimed])
+    else:
+        expanded, notes = expand(words, multirun=bool(flags & {"-m", "--multirun"}))
     cells = list(
         {
             one.folder: one
@@ -56,6 +61,43 @@ def main(arguments: Sequence[str]) -> int:
         return _plan(cells)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere if follows() else sys.stdout):
         return _Sweep(cells, quiet="--quiet" in flags, hydra=hydra).run()
+
+
+def _claimed(word: str, others: Sequence[str]) -> tuple[list[dict[str, str]], list[str]]:
+    """Writes out claims=PAPER, or claims=PAPER/C1,PAPER/C9: the cells that the claims need, by five seeds.
+
+    Args:
+        others: further overrides; scale=SCALE and seed=... among them choose where, and by how many.
+
+    Returns:
+        for each cell its overrides by key, and lines that say what can't be run yet.
+    """
+    from repro.ledger.claims import needed
+    from repro.ledger.commands import SEEDS, overrides
+    from repro.runs.expand import expand, split
+
+    given = dict(map(split, others))
+    scale, asked = given.get("scale", "tiny"), {}
+    for name in split(word)[1].split(","):
+        paper, _, claim = name.partition("/")
+        asked.setdefault(paper, []).extend([claim] if claim else [])
+    seeds = {"seed": ",".join(map(str, range(SEEDS)))} | given
+    cells: list[dict[str, str]] = []
+    notes: list[str] = []
+    for paper, ids in asked.items():
+        for wanted in needed(paper, ids, scale):
+            words = overrides(wanted.condition, scale)
+            if not words:
+                notes.append(f"not possible yet: {', '.join(f'{k}={v}' for k, v in wanted.condition.items())}")
+                continue
+            found, said = expand(
+                [f"{key}={value}" for key, value in (dict(map(split, words)) | seeds).items()], multirun=True
+            )
+            cells += found
+            notes += said
+    if not cells:
+        raise UserError(f"{word}: nothing can be run at scale={scale}", "`python -m repro claims` says what is missing")
+    return cells, list(dict.fromkeys(notes))
 
 
 def _plan(cells: Sequence[Cell]) -> int:

@@ -57,11 +57,12 @@ def _task(name: str, scale: str, data_dir: str | None, overrides: list[str]) -> 
     Raises:
         UserError: an unknown task, scale or key.
     """
-    from hydra.utils import instantiate
+    import yaml
     from omegaconf import OmegaConf
 
     from repro.errors import UserError, did_you_mean
     from repro.paths import Places
+    from repro.runs.build import built
     from repro.runs.expand import read, split
 
     words = dict(split(word) for word in overrides)
@@ -78,8 +79,8 @@ def _task(name: str, scale: str, data_dir: str | None, overrides: list[str]) -> 
     for key, value in words.items():
         if key not in known:
             raise UserError(f"{key} is no key of scoring {name}", did_you_mean(key, known))
-        OmegaConf.update(config, key, None if value == "null" else value)
-    return instantiate(OmegaConf.to_container(config, resolve=True)["task"])
+        OmegaConf.update(config, key, yaml.safe_load(value) if value.startswith(("[", "{", "null")) else value)
+    return built(OmegaConf.to_container(config, resolve=True)["task"])
 
 
 def _files(settings: dict[str, Any]) -> list[str]:

@@ -56,14 +56,16 @@ def _values(values) -> str:
 
 
 def _measures(record) -> list[str]:
-    lines = ["measures"]
-    for name, value in record.measures.items():
-        if value is not None:
-            lines.append(f"  {name:24}{value if isinstance(value, str) else f'{value:,}'}")
-    return [
-        *lines,
-        "  hardware                " + ", ".join(f"{key} {value}" for key, value in record.hardware.items()),
-    ]
+    found = {name: value for name, value in record.measures.items() if value is not None}
+    room = max(22, *map(len, found)) + 2 if found else 24
+    lines = ["measures", *[f"  {name:{room}}{_number(value)}" for name, value in found.items()]]
+    return [*lines, f"  {'hardware':{room}}" + ", ".join(f"{key} {value}" for key, value in record.hardware.items())]
+
+
+def _number(value) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) or abs(value) >= 1e4 else f"{value:.5g}"
 
 
 def _curves(record) -> list[str]:

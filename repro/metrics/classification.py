@@ -32,6 +32,13 @@ def f1(predictions: Sequence[int], references: Sequence[int]) -> float:
     return 100.0 * 2 * hits / max(2 * hits + false_alarms + misses, 1)
 
 
+def macro_f1(predictions: Sequence[int], references: Sequence[int]) -> float:
+    """Returns the mean F1 of the classes that are predicted or present, each counted alike."""
+    predicted, true = _integers(predictions, references)
+    classes = torch.cat([predicted, true]).unique().tolist()
+    return sum(f1(predicted == one, true == one) for one in classes) / len(classes)
+
+
 def matthews(predictions: Sequence[int], references: Sequence[int]) -> float:
     """Returns Matthews' correlation of two classes, from -100 to 100."""
     predicted, true = _integers(predictions, references)
@@ -49,7 +56,14 @@ def spearman(predictions: Sequence[float], references: Sequence[float]) -> float
     return _correlation(predicted, true)
 
 
-METRICS = {"accuracy": accuracy, "f1": f1, "matthews": matthews, "pearson": pearson, "spearman": spearman}
+METRICS = {
+    "accuracy": accuracy,
+    "f1": f1,
+    "macro_f1": macro_f1,
+    "matthews": matthews,
+    "pearson": pearson,
+    "spearman": spearman,
+}
 
 
 def _integers(predictions: Sequence[int], references: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:

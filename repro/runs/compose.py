@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,6 @@ class Cell:
         identity: 12 hex digits that name the run.
         inputs: the cells it starts from, by name.
         given: the folders that a user gave in place of an input, by name.
-        deviates: keys in which it differs from the composition without the user's overrides.
     """
 
     overrides: tuple[str, ...]
@@ -48,7 +48,11 @@ class Cell:
     identity: str
     inputs: dict[str, Cell]
     given: dict[str, Path]
-    deviates: tuple[str, ...]
+
+    @functools.cached_property
+    def deviates(self) -> tuple[str, ...]:
+        """Keys in which it differs from the composition without the user's overrides."""
+        return _deviations(dict(map(split, self.overrides)), self.config)
 
     @property
     def paper(self) -> str:
@@ -114,6 +118,7 @@ def cell(overrides: tuple[str, ...]) -> Cell:
         given={name: content_digest(place, cache) for name, place in given.items()},
         data=data_digests(config["task"], cache),
         network=content_digest(_checked_weights(config), cache),
+        hardware=_hardware(config) if config["task"].get("measures_hardware") else {},
     )
     return Cell(
         tuple(f"{key}={value}" for key, value in words.items()),
@@ -122,7 +127,6 @@ def cell(overrides: tuple[str, ...]) -> Cell:
         identity,
         inputs,
         given,
-        _deviations(words, config),
     )
 
 
@@ -147,6 +151,18 @@ def composed(overrides: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]
     return words, config, choices
 
 
+def _hardware(config: Mapping[str, Any]) -> dict[str, str | int]:
+    """Returns what a task's time, memory or energy depends on: the device, and the threads of a processor."""
+    import torch
+
+    from repro.runs.measure import processor
+
+    if torch.cuda.is_available() and config["trainer"]["accelerator"] != "cpu":
+        return {"device": torch.cuda.get_device_name()}
+    cores = len(os.sched_getaffinity(0))
+    return {"device": processor(), "threads": cores if config["threads"] == "auto" else config["threads"]}
+
+
 def _checked_weights(config: Mapping[str, Any]) -> str | None:
     """Returns the network's path: a folder, a name on the hub, or None.
 
@@ -158,10 +174,8 @@ def _checked_weights(config: Mapping[str, Any]) -> str | None:
         return path
     inside = Path(config["weights_dir"]) in Path(path).parents
     if inside or path.startswith(("/", ".", "~")) or path.count("/") > 1:
-        raise UserError(
-            f"the network's folder {path} is missing",
-            "weights_dir=FOLDER names where yours is; data/README.md says what it holds",
-        )
+        known = paths.how_to_get(Path(path).name) or "data/README.md says what it holds"
+        raise UserError(f"the network's folder {path} is missing", f"weights_dir=FOLDER names where yours is; {known}")
     return path
 
 
@@ -169,7 +183,10 @@ def find_recipe(words: Mapping[str, str]) -> str:
     """Returns the name of the most specific recipe file for the choices in words, or "none"."""
     choice = chosen(words)
     suite = choice["task"].rpartition("/")[0]
-    names = (f"{choice['paper']}/{place}/{choice['model']}-{choice['scale']}" for place in (choice["task"], suite))
+    setup = words.get("setup", "null")
+    last = f"{choice['scale']}" if setup == "null" else f"{setup}-{choice['scale']}"
+    places = dict.fromkeys(place for place in (choice["task"], suite) if place)
+    names = (f"{choice['paper']}/{place}/{choice['model']}-{last}" for place in places)
     return next((name for name in names if (paths.CONF / "recipe" / f"{name}.yaml").is_file()), "none")
 
 
@@ -182,8 +199,9 @@ def flat(config: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def register_resolvers() -> None:
-    """Makes known to OmegaConf what the files under conf/ call: a place's default, a path's last part."""
+    """Makes known to OmegaConf what the files under conf/ call: a place's default, a path's last part, a sum."""
     OmegaConf.register_new_resolver("default_place", lambda name: str(getattr(Places.default(), name)), replace=True)
+    OmegaConf.register_new_resolver("plus", lambda one, other: one + other, replace=True)
     OmegaConf.register_new_resolver("basename", lambda place: Path(str(place)).name, replace=True)
 
 
@@ -314,8 +332,9 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
 
 def _deviations(words: Mapping[str, str], config: Mapping[str, Any]) -> tuple[str, ...]:
     """Compares with the composition that has the same paper, task, model and scale, and nothing else from the user."""
-    plain = {group: words[group] for group in ("paper", "task", "model", "scale") if group in words}
-    base, _ = _compose(tuple(f"{key}={value}" for key, value in (plain | {"recipe": find_recipe(plain)}).items()))
+    plain = {group: words[group] for group in ("paper", "task", "model", "scale", "setup") if group in words}
+    recipe = {"recipe": find_recipe(plain)}
+    base, _ = _compose(tuple(f"{key}={value}" for key, value in (plain | recipe).items()))
     outside = [key for key in config["outside_identity"] if key != "inputs"] + ["seed"]
     ours, theirs = flat(without(config, outside)), flat(without(base, outside))
     differing = [
@@ -323,14 +342,15 @@ def _deviations(words: Mapping[str, str], config: Mapping[str, Any]) -> tuple[st
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key) != theirs.get(key) and theirs.get(key) != "???"
     ]
-    differing = [key for key in differing if not _follows(ours.get(key), theirs.get(key), differing)]
+    own = [key.lstrip("+~") for key in words]
+    followed = [key for key in differing if not any(f"{key}.".startswith(f"{one}.") for one in (*own, "network"))]
+    if followed:  # unless it follows from a key that the user did write, such as a learning rate from a rank
+        kept = [key for key in words if key not in GROUPS or key in (*plain, "network")]
+        others = {key: words[key] for key in kept if _first(key) not in ("inputs", "by_task")} | recipe
+        implied = flat(_compose(tuple(f"{key}={value}" for key, value in others.items()))[0])
+        differing = [key for key in differing if key not in followed or ours.get(key) != implied.get(key)]
     return tuple(dict.fromkeys("network" if key.startswith("network.") else key for key in differing))
 
 
-def _follows(ours: Any, theirs: Any, differing: Sequence[str]) -> bool:
-    """Says whether two lists of an input's overrides differ only in keys in which the cells themselves differ."""
-    if not isinstance(ours, list) or not isinstance(theirs, list) or not all("=" in str(one) for one in ours + theirs):
-        return False
-    first, second = dict(map(split, ours)), dict(map(split, theirs))
-    changed = [key for key in first.keys() | second.keys() if first.get(key) != second.get(key)]
-    return all(any(key == one or one.startswith(f"{key}.") for one in differing) for key in changed)
+def _first(key: str) -> str:
+    return key.lstrip("+~").partition(".")[0]

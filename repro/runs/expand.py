@@ -130,6 +130,11 @@ def _with_conflicts(grid: dict[str, str], name: str) -> list[dict[str, str]]:
     return grids
 
 
+def _is_anybodys(task: str) -> bool:
+    """Says whether a task has its data from the user at every scale: no paper can list it."""
+    return read(f"task/{task}").get("source") == "files"
+
+
 def _values(key: str, value: str, multirun: bool) -> list[str]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -175,7 +180,7 @@ def _with_suite(grid: dict[str, str], notes: list[str], *, alone: bool) -> list[
             notes.append(f"{paper} has no suite {task}: left out")
         return [grid | {"task": f"{task}/{name}"} for name in listed.get(task, [])]
     suite, _, name = task.rpartition("/")
-    if not alone and task in options("task") and name not in listed.get(suite, []):
+    if not alone and task in options("task") and name not in listed.get(suite, []) and not _is_anybodys(task):
         notes.append(f"{paper} does not list {task}: left out")
         return []
     return [grid]

@@ -33,7 +33,7 @@ def product(cell: Cell) -> Path:
     """
     folder = _folder(cell)
     assert folder is not None, cell.title
-    if folder in _shipped().values():
+    if folder in shipped().values():
         return folder
     if read_record(folder / "record.json").diverged:
         raise UserError(
@@ -47,11 +47,11 @@ def product(cell: Cell) -> Path:
 def _folder(cell: Cell) -> Path | None:
     if (cell.folder / "record.json").is_file():
         return cell.folder
-    return _shipped().get(cell.identity)
+    return shipped().get(cell.identity)
 
 
 @functools.cache
-def _shipped() -> dict[str, Path]:
+def shipped() -> dict[str, Path]:
     """Returns the folders of data/tiny by the identity of the run that made them."""
     return {
         json.loads(file.read_text(encoding="utf-8"))["identity"]: file.parent

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import wandb
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
@@ -312,6 +311,8 @@ def _connect(entry: Entry, folder: Path, *, online: bool) -> WandbRun:
     An online run keeps its local files in a temporary folder, as the run's own moves when it is finished; an offline
     one in `wandb` of the run's folder, where it replaces what an interruption left of the same run.
     """
+    import wandb  # half a second that a run has at its end, and an input or a trial not at all
+
     os.environ.setdefault("WANDB_SILENT", "true")
     logging.getLogger("wandb").setLevel(logging.ERROR)
     for old in (folder / "wandb").glob(f"*run-*-{entry.identity}"):

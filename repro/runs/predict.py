@@ -42,7 +42,7 @@ def score_epochs(
         if epoch == "best" and best.epoch < trainer.current_epoch - 1:  # else it is the last one, just predicted
             paper.load_trainable_state(best.state)
             rows.clear()
-        for split in task.scored_splits():
+        for split in paper.scored_splits():
             file = folder / "predictions" / f"{split}-{epoch}.jsonl"
             if split not in rows:
                 rows[split] = predicted(trainer, paper, task, split, file.with_suffix(".part"), seconds=seconds)

@@ -21,6 +21,7 @@ from repro.metrics.classification import METRICS
 from repro.paths import find_data
 from repro.tasks.base import Examples, Task, is_number
 from repro.tasks.hub import load_from_hub
+from repro.tasks.tables import columns_of, read_table
 from repro.tasks.tsv import Row, read_tsv
 
 HUB = "nyu-mll/glue"
@@ -36,7 +37,8 @@ class Form:
         texts: columns of the one or two texts in the official files.
         label: column of the label.
         metrics: official ones; the best epoch is chosen by the first.
-        classes: labels as the official files write them, by class index; none for a regression on 0 to 5.
+        classes: labels as the official files write them, by class index; none for a regression.
+        span: the least and the largest number of a regression.
         hub_texts: columns of the texts on the hub, where they have other names.
         header: all columns of a file that has no header line.
         skip_short: whether the official files have broken rows, with too few columns.
@@ -48,6 +50,7 @@ class Form:
     label: str = "label"
     metrics: tuple[str, ...] = ("accuracy",)
     classes: tuple[str, ...] = ZERO_ONE
+    span: tuple[float, float] = (0, 5)
     hub_texts: tuple[str, ...] | None = None
     header: tuple[str, ...] | None = None
     skip_short: bool = False
@@ -83,6 +86,7 @@ class GLUE(Task):
         source: "world" (the generated world), "files" (official TSVs) or "hub" (nyu-mll/glue).
         data_dir: folder of the official files.
         files: for each split the place of its file under data_dir; null to go without a split.
+        form: of a task that is none of the nine.
         **settings: of `Task`.
 
     Raises:
@@ -98,14 +102,15 @@ class GLUE(Task):
         source: str,
         data_dir: Path | str = "data",
         files: Mapping[str, str | None] | None = None,
+        form: Form | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(name=name, **settings)
-        if name not in FORMS:
+        if form is None and name not in FORMS:
             raise UserError(f"GLUE has no task {name}", did_you_mean(name, FORMS))
         if source not in SOURCES:
             raise UserError(f"source={source} is not known", did_you_mean(source, SOURCES))
-        self.form, self.source, self.data_dir = FORMS[name], source, Path(data_dir).expanduser()
+        self.form, self.source, self.data_dir = form or FORMS[name], source, Path(data_dir).expanduser()
         self.files = {split: file for split, file in (files or {}).items() if file}
         self.main_metric = self.form.metrics[0]
         self.regression = not self.form.classes
@@ -128,6 +133,23 @@ class GLUE(Task):
     def read(self, split: str) -> Examples:
         """Reads a split from its source: rows {"id", "sentence1", "sentence2", "label"}."""
         return SOURCES[self.source](self, split)
+
+    def unlabelled(self, file: Path, columns: Sequence[str] = ()) -> Examples:
+        """Reads the texts of a file; labels in it are not looked at. Ids are the numbers of its rows, from 0."""
+        names, wanted = columns_of(file), len(self.form.texts)
+        if columns and len(columns) != wanted:
+            raise UserError(
+                f"{len(columns)} columns were named ({', '.join(columns)})",
+                f"{self.title} takes {wanted}: {', '.join(self.form.texts)}",
+            )
+        texts = columns or self.form.texts
+        if not columns and self.form.hub_texts and set(self.form.hub_texts) <= set(names):
+            texts = self.form.hub_texts
+        headless = self.form.header is not None and file.suffix.lower() != ".csv" and not set(texts) <= set(names)
+        rows, skipped = read_table(
+            file, texts, header=self.form.header if headless else None, skip_short=self.form.skip_short
+        )
+        return Examples([_example(row.number, row.cells, 0) for row in rows], file.name, skipped)
 
     def encode(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list]:
         """Tokenises one or two segments, cut to max_length from the longer one."""
@@ -184,7 +206,7 @@ class GLUE(Task):
         """A class index, or for stsb any finite number."""
         if self.regression:
             if not is_number(prediction):
-                raise UserError(f"{place}: prediction {prediction!r} is no number", "give the similarity, 0 to 5")
+                raise UserError(f"{place}: prediction {prediction!r} is no number", f"{self.title} has numbers")
             return float(prediction)
         if type(prediction) is not int or not 0 <= prediction < len(self.form.classes):
             named = ", ".join(f"{place} ({name})" for place, name in enumerate(self.form.classes))
@@ -255,7 +277,7 @@ class GLUE(Task):
             raise UserError(f"{self.title} has no file for {split}", f"task.files.{split}=FILE names it")
         file = find_data(self.data_dir, self.files[split])
         form = self.form
-        rows, skipped = read_tsv(file, (*form.texts, form.label), header=form.header, skip_short=form.skip_short)
+        rows, skipped = read_table(file, (*form.texts, form.label), header=form.header, skip_short=form.skip_short)
         labels = [self._label(row.cells[-1], row.place, "label") for row in rows]
         examples = [_example(row.number, row.cells[:-1], label) for row, label in zip(rows, labels, strict=True)]
         return Examples(examples, self.files[split], skipped)
@@ -274,8 +296,10 @@ class GLUE(Task):
                 number = float(text)
             except ValueError:
                 number = math.nan
-            if not math.isfinite(number) or (what == "label" and not 0 <= number <= 5):
-                raise UserError(f"{place}: {what} {text!r} is no similarity", f"{self.title} has numbers from 0 to 5")
+            least, most = self.form.span
+            if not math.isfinite(number) or (what == "label" and not least <= number <= most):
+                kind, span = ("similarity", f" from {least} to {most}") if math.isfinite(most) else ("number", "")
+                raise UserError(f"{place}: {what} {text!r} is no {kind}", f"{self.title} has numbers{span}")
             return number
         if text not in self.form.classes:
             raise UserError(

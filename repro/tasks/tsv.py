@@ -71,11 +71,20 @@ def read_lines(file: Path) -> list[str]:
     Raises:
         UserError: the file can't be read, or is no UTF-8.
     """
+    text = read_text(file)
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+def read_text(file: Path) -> str:
+    """Returns a UTF-8 text, less its byte order mark.
+
+    Raises:
+        UserError: the file can't be read, or is no UTF-8.
+    """
     try:
-        text = Path(file).read_bytes().decode("utf-8-sig")
+        return Path(file).read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{file} can't be read", error.strerror or str(error)) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{file}, line {line}: this is no UTF-8", "convert the file") from None
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []

@@ -172,7 +172,7 @@ def test_it_fits_the_screen(capsys, monkeypatch, width):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["paper=lora", "task=glue/rte", "model=roberta-large"], "would supply optim"),
+        (["paper=lora", "task=glue/rte", "model=deberta-v2-xxlarge"], "would supply optim"),
         (["paper=lora", "task=glue/rte", "scale=local"], "scale=local needs a network of yours"),
         (["paper=lora", "task=glue/rte", "optim.lr=???"], "optim.lr has no value"),
         (["paper=lroa"], "paper=lroa is not known: did you mean lora?"),

@@ -69,6 +69,22 @@ def test_a_dry_run_lists_cells_inputs_and_recipes_and_runs_nothing(tmp_path, cap
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_cells_that_claims_need_are_one_sweep(tmp_path, capsys):
+    words = ["claims=lora/C9,lora/C10", f"runs_dir={tmp_path}", "--dry-run"]
+    assert main(words) == 0
+    written = capsys.readouterr().out
+    # Seven placements of the update and six ranks that are not among them, on three tasks with five seeds each.
+    assert f"{13 * 3 * 5} cells, 0 done" in written
+    assert "not possible yet: paper=lora, model=gpt2-medium, task=e2e" in written
+    assert main([*words, "seed=7"]) == 0
+    assert f"{13 * 3} cells, 0 done" in capsys.readouterr().out
+
+
+def test_a_claim_that_is_not_there_is_named(capsys):
+    assert main(["claims=lora/C99"]) == 2
+    assert capsys.readouterr().err.startswith("error: lora has no claim C99: did you mean C9?")
+
+
 def test_output_that_is_no_terminal_has_no_control_characters():
     done = python("paper=lora", "task=glue", "--dry-run")
     assert done.returncode == 0

@@ -83,6 +83,10 @@ def test_without_modules_no_torch_is_imported():
         ("gpt2-large", 4, ["c_attn"], 737280),
         ("gpt3-175b", 4, ["c_attn"], 18874368),
         ("gpt3-175b", 8, ["attn.c_proj"], 18874368),
+        ("gpt3-175b", 4, ["query", "value"], 18874368),  # 96 * 2 * 2 * 12,288 * 4, by hand as the others
+        ("gpt3-175b", 2, ["value"], 4718592),
+        ("gpt3-175b", 1, ["query", "key", "value", "output"], 9437184),
+        ("deberta-v2-xxlarge", 8, ["output"], 1179648),  # 48 * 2 * 1,536 * 8
     ],
 )
 def test_lora_is_counted_on_the_modules_that_a_run_would_train(model, rank, targets, parameters):
@@ -108,6 +112,27 @@ def test_a_head_counts_only_where_it_is_meant():
 )
 def test_whole_networks_have_the_parameters_of_their_checkpoints(module, parameters):
     assert verify.count(module) == parameters
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "parameters"),
+    [
+        ("roberta-large", {"kind": "houlsby", "bottleneck": 8}, 835968),  # 48 of 2 * 8,192 + 8 + 1,024
+        ("roberta-large", {"kind": "pfeiffer", "bottleneck": 64}, 3171840),  # 24 of 2 * 65,536 + 64 + 1,024
+        ("roberta-base", {"kind": "drop", "bottleneck": 48}, 894528),  # 12 of 2 * 36,864 + 48 + 768
+        ("roberta-base", {"kind": "drop", "bottleneck": 48, "dropped": 0.6667}, 298176),  # 4 of them
+        ("gpt2-medium", {"kind": "lin", "bottleneck": 6}, 368784),  # 24 of 2 * 6,144 + 6 + 1,024 and of 2 * 1,024
+        ("gpt3-175b", {"kind": "houlsby", "bottleneck": 1}, 7078080),  # 192 of 2 * 12,288 + 1 + 12,288
+        ("deberta-v2-xxlarge", {"kind": "houlsby", "bottleneck": 1}, 442464),  # 96 of 2 * 1,536 + 1 + 1,536
+    ],
+)
+def test_adapters_are_counted_on_the_modules_that_a_run_would_train(model, settings, parameters):
+    assert verify.count({"paper": "adapter", "model": model, "settings": settings}) == parameters
+
+
+def test_biases_are_counted_on_the_networks_that_a_run_would_train():
+    assert verify.count({"paper": "bitfit", "model": "roberta-base"}) == 102144  # 12 * 11 * 768 and 768
+    assert verify.count({"paper": "bitfit", "model": "gpt2-medium"}) == 271360  # 24 * 11 * 1,024 and 1,024
 
 
 def test_agreement_is_judged_by_the_count_and_a_formula_must_equal_it(only, capsys):

@@ -166,9 +166,9 @@ def test_the_content_of_a_data_file_is_part_of_the_identity(glue_files):
         (["@task.batch_size=16"], "Config group override must be a string"),
         (["scale=local"], "scale=local needs a network of yours: add network=NAME"),
         (
-            ["model=roberta-large"],
-            "no recipe for paper=lora task=glue/mrpc model=roberta-large scale=tiny: "
-            "conf/recipe/lora/glue/roberta-large-tiny.yaml would supply",
+            ["model=deberta-v2-xxlarge"],
+            "no recipe for paper=lora task=glue/mrpc model=deberta-v2-xxlarge scale=tiny: "
+            "conf/recipe/lora/glue/deberta-v2-xxlarge-tiny.yaml would supply",
         ),
         (["task=glue/wnli"], "conf/recipe/lora/glue/roberta-base-tiny.yaml has no by_task.*wnli"),
         (["inputs.start=/nowhere/at/all"], "inputs.start=/nowhere/at/all is no folder"),
@@ -180,6 +180,15 @@ def test_a_mistake_is_named_with_its_mend(words, message):
         one(*(["paper=lora"] if "paper" not in words[0].split("=")[0] or "." in words[0] else []), *words)
 
 
+def test_what_follows_from_a_key_that_was_given_is_no_deviation_of_its_own():
+    # Table 9 has a learning rate and epochs for each kind and bottleneck.
+    words = ("paper=adapter", "task=glue/sst2", "model=roberta-large", "setup=restricted", "scale=paper")
+    wide, narrow = one(*words), one(*words, "paper.bottleneck=16")
+    assert (wide.config["optim"]["lr"], narrow.config["optim"]["lr"]) == (3e-5, 3e-4)
+    assert (wide.deviates, narrow.deviates) == ((), ("paper.bottleneck",))
+    assert one(*words, "paper.bottleneck=16", "optim.lr=1e-3").deviates == ("optim.lr", "paper.bottleneck")
+
+
 def all_cells():
     for paper in options("paper"):
         for suite, names in read(f"paper/{paper}")["suites"].items():
@@ -187,8 +196,12 @@ def all_cells():
                 for recipe in options("recipe"):
                     if recipe.startswith(f"{paper}/{suite}/"):
                         model, _, scale = recipe.rpartition("/")[2].rpartition("-")
+                        setup = ()
+                        if model not in options("model"):
+                            model, _, variant = model.rpartition("-")
+                            setup = (f"setup={variant}",)
                         if scale != "local":
-                            yield f"paper={paper}", f"task={suite}/{name}", f"model={model}", f"scale={scale}"
+                            yield f"paper={paper}", f"task={suite}/{name}", f"model={model}", f"scale={scale}", *setup
 
 
 def test_every_recipe_composes_for_every_task_and_its_targets_exist():
@@ -197,7 +210,7 @@ def test_every_recipe_composes_for_every_task_and_its_targets_exist():
     for words in found:
         composed = one(*words)
         for key, value in flat(composed.config).items():
-            if key.endswith("_target_") and "vocabulary" not in key:
+            if key.endswith("_target_") and not key.startswith("network."):
                 assert get_class(value)
 
 
@@ -246,3 +259,29 @@ def test_every_option_of_a_group_composes_or_names_what_it_lacks(group):
         except UserError as error:
             chosen, mend = None, error.mend
         assert chosen == name or mend
+
+
+@pytest.mark.parametrize(
+    ("words", "deviates"),
+    [
+        (["paper=lora/subspace", "seed=3"], ()),
+        (["paper=lora/subspace", "seed=3", "paper.compare=seeds"], ("paper.compare",)),
+        (["paper=lora/amplification", "paper.rank=64", "seed=1"], ("paper.rank",)),
+        (["paper=lora/amplification", 'inputs.adapter=["paper=lora","task=glue/mnli"]'], ("inputs.adapter",)),
+    ],
+)
+def test_an_input_deviates_only_where_no_other_key_says_so(words, deviates):
+    assert one(*words).deviates == deviates
+
+
+def test_stages_start_from_runs_of_their_seed_and_rank():
+    ranks, seeds, both = (
+        one("paper=lora/subspace", "seed=3", f"paper.compare={word}") for word in ("ranks", "seeds", "both")
+    )
+    found = [
+        [(cell.inputs[name].config["paper"]["rank"], cell.inputs[name].seed) for name in ("first", "second")]
+        for cell in (ranks, seeds, both)
+    ]
+    assert found == [[(8, 3), (64, 3)], [(64, 3), (64, 4)], [(8, 3), (64, 4)]]
+    plain = one("paper=lora", "task=glue/mnli", "paper.rank=64", "seed=4")
+    assert seeds.inputs["second"].identity == plain.identity

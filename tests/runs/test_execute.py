@@ -238,3 +238,17 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(word, message, tmp_path, ca
     written = capsys.readouterr().err
     assert message in written
     assert "Traceback" not in written
+
+
+def test_a_stage_that_measures_trains_predicts_and_leaves_nothing(runs, folder, record):
+    adapter = f"inputs.adapter={folder / 'product'}"
+    one = cell(("paper=lora/amplification", "task=glue/rte", "paper.rank=8", adapter, f"runs_dir={runs}"))
+    assert execute(one).scores == {}
+    found = read_record(one.folder / "record.json")
+    assert (found.paper, found.stage, found.status) == ("lora", "amplification", "finished")
+    assert (found.scores, found.data, found.predictions, found.measures["steps"]) == ({}, {}, {}, 0)
+    assert not (one.folder / "product").exists()
+    numbers = found.details["query"]["amplification"]
+    assert len(numbers) == LAYERS
+    assert found.measures["amplification_query"] == pytest.approx(sum(numbers) / LAYERS, rel=1e-5)
+    assert found.file_name.startswith("lora_amplification-glue_rte-")

@@ -142,6 +142,19 @@ def test_the_first_rows_of_train_may_be_enough():
         make("rte", train_size=7).examples("train")
 
 
+def test_rows_of_train_may_be_drawn_by_the_seed_and_more_of_them_hold_the_fewer():
+    drawn = {
+        (seed, size): [row["id"] for row in make("rte", train_size=size, draw=True, seed=seed).examples("train").rows]
+        for seed in range(20)
+        for size in (2, 3)
+    }
+    assert all(set(drawn[seed, 2]) < set(drawn[seed, 3]) for seed in range(20))
+    assert all(ids == sorted(ids) for ids in drawn.values())
+    assert {one for (_, size), ids in drawn.items() if size == 2 for one in ids} == set(range(6))
+    with pytest.raises(UserError, match=r"task\.draw=yes is no truth value"):
+        make("rte", draw="yes")
+
+
 def test_a_batch_is_padded_to_its_longest_and_no_further(tokenizer_folder):
     task = make("mrpc", folder=tokenizer_folder)
     examples = [task.split("train").dataset[place] for place in (0, 3)]
@@ -420,3 +433,21 @@ def test_official_files_have_their_official_sizes(name, train, validation):
         pytest.skip("REPRO_DATA_DIR names no folder with GLUE")
     task = make(name, data_dir=os.environ["REPRO_DATA_DIR"])
     assert (len(task.examples("train").rows), len(task.examples("validation").rows)) == (train, validation)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_texts_of_a_file_are_read_without_its_labels(name):
+    task = make(name)
+    labelled, found = task.examples("validation"), task.unlabelled(FIXTURES / task.files["validation"])
+    assert [row | {"label": 0} for row in labelled.rows] == found.rows
+    assert labelled.skipped == found.skipped
+
+
+def test_texts_of_a_csv_are_found_under_the_hubs_names_or_named_ones(tmp_path):
+    (tmp_path / "a.csv").write_text("sentence1,sentence2\na b,c\n")
+    (tmp_path / "b.csv").write_text("other,one\na b,c\n")
+    expected = {"id": 0, "sentence1": "a b", "sentence2": "c", "label": 0}
+    assert make("mrpc").unlabelled(tmp_path / "a.csv").rows == [expected]
+    assert make("mrpc").unlabelled(tmp_path / "b.csv", ["other", "one"]).rows == [expected]
+    (tmp_path / "c.csv").write_text("sentence\na b\n")
+    assert make("cola").unlabelled(tmp_path / "c.csv").rows == [expected | {"sentence2": None}]
