@@ -72,7 +72,7 @@ def first_step() -> float:
             for file in folder.glob("*/*/*/*.part/progress.json"):  # written when the first step is done
                 with contextlib.suppress(OSError):
                     return file.stat().st_mtime - began
-            time.sleep(0.01)
+            time.sleep(0.2)  # the file says when: to look often would only disturb
         raise RuntimeError(f"{' '.join(words)} has made no step")
     finally:
         running.send_signal(signal.SIGKILL)

@@ -91,17 +91,8 @@ def versions(target: str) -> dict[str, int]:
     if tree is None:
         return {}
     found = _module_version(module)
-    imported = {
-        alias.asname or alias.name: f"{node.module}.{alias.name}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module
-        for alias in node.names
-    }
-    for other in (
-        [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-        + [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-        + list(imported.values())
-    ):
+    imported, modules = _imports(module)
+    for other in (*modules, *imported.values()):
         found |= _module_version(other)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
@@ -111,6 +102,24 @@ def versions(target: str) -> dict[str, int]:
                 if isinstance(base, ast.Name):
                     found |= versions(imported.get(base.id, f"{module}.{base.id}"))
     return found
+
+
+@functools.cache
+def _imports(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Returns what a file imports, wherever it does: names with what they stand for, and modules."""
+    names, modules = {}, []
+    todo: list[ast.AST] = [_source(module)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules.append(node.module)
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        for part in ("body", "orelse", "finalbody", "handlers"):  # statements alone: expressions import nothing
+            inner = getattr(node, part, ())
+            todo += inner if isinstance(inner, list) else ()
+    return names, tuple(modules)
 
 
 def _module_version(module: str) -> dict[str, int]:

@@ -131,6 +131,8 @@ def _steps(cell: Cell, inputs: Mapping[str, Path], folder: Path, show_bar: bool,
         cost = spent.measures() | paper.totals()
         if not first():
             return None
+        if paper.trains:
+            task.setup()  # a run that diverged has predicted nothing, and is compared by its data all the same
         cost |= found.numbers
         record = _record(cell, folder, task, paper, trainer, scores, digests, best=best, cost=cost, diverged=diverged)
         record = replace(record, details=dict(found.details))

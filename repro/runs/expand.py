@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,13 @@ def _is_anybodys(task: str) -> bool:
     return read(f"task/{task}").get("source") == "files"
 
 
+_PLAIN = re.compile(r"[\w./-]+")
+"""A value that can be no sweep: to parse it takes Hydra 20 milliseconds."""
+
+
 def _values(key: str, value: str, multirun: bool) -> list[str]:
+    if _PLAIN.fullmatch(value):
+        return [value]
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import RangeSweep

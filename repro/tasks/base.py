@@ -105,6 +105,8 @@ class Task(LightningDataModule):
     version = 1
     trains = True
     """Whether there is anything to train on; else a run only measures and predicts."""
+    generated = False
+    """Whether the examples are made rather than read."""
     main_metric: str
     """The higher the better; the best epoch is chosen by it."""
 
@@ -240,9 +242,13 @@ class Task(LightningDataModule):
         return f"{self.suite}/{self.name}"
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and tokenises train and the scored splits."""
+        """Reads and tokenises train and the scored splits: before training, so that broken files cost no time.
+
+        What is generated can't be broken: it waits until it is predicted.
+        """
         for split in ("train", *self.scored_splits()):
-            self.split(split)
+            if split == "train" or not (self.generated and stage == "fit"):
+                self.split(split)
 
     def examples(self, split: str) -> Examples:
         """Returns the rows of a split, read once.

@@ -114,6 +114,7 @@ class GLUE(Task):
         self.files = {split: file for split, file in (files or {}).items() if file}
         self.main_metric = self.form.metrics[0]
         self.regression = not self.form.classes
+        self.generated = source == "world"
         self._fitted: dict[str, Any] = {}
 
     @property
