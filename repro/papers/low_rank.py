@@ -17,8 +17,7 @@ Any PEFT folder with plain low-rank updates can stand in an input's place: input
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from repro.errors import UserError
-from repro.models.adapter_folder import CONFIG, TENSORS, read_adapter
+from repro.models.adapter_folder import CONFIG, PATTERNS, TENSORS, Update, check_plain, read_adapter, updates
 from repro.models.linear import matrix
 from repro.models.subspace import (
     amplification,
@@ -48,20 +47,6 @@ FAR = 64
 """Up to which j details hold phi."""
 EXPECTED = ("gaussian", "chance")
 """Kinds that know nothing of the updates: details hold the first target's alone."""
-_NOT_PLAIN = ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "use_bdlora")
-
-
-@dataclass(frozen=True)
-class Updates:
-    """The low-rank updates of an adapter.
-
-    Attributes:
-        scale: alpha / r.
-        pairs: by target ("query"), then by the matrix's name in the network, layer by layer: A (r, k), B (d, r).
-    """
-
-    scale: float
-    pairs: Mapping[str, Mapping[str, tuple[Tensor, Tensor]]]
 
 
 class Study(Paper):
@@ -78,8 +63,8 @@ class Study(Paper):
     def save_product(self, folder: Path) -> None:
         """There is nothing to save."""
 
-    def updates(self, name: str) -> Updates:
-        """Reads the updates of an input.
+    def updates(self, name: str) -> dict[str, dict[str, Update]]:
+        """Reads the updates of an input, as read_updates has them.
 
         Raises:
             UserError: the input is missing, or holds no plain low-rank updates.
@@ -116,7 +101,7 @@ class Shared(Study):
 
     def measured(self) -> Measured:
         """phi of every pair of matrices that both inputs adapt."""
-        first, second = self.updates("first").pairs, self.updates("second").pairs
+        first, second = self.updates("first"), self.updates("second")
         generator = torch.Generator().manual_seed(self.seed)
         numbers, details = {}, {}
         for target in (target for target in first if target in second):
@@ -153,12 +138,12 @@ class Amplified(Study):
 
     def measured(self) -> Measured:
         """Table 7 for every adapted matrix."""
-        updates, generator = self.updates("adapter"), torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed)
         numbers, details = {}, {}
-        for target, pairs in updates.pairs.items():
+        for target, pairs in self.updates("adapter").items():
             layers = [
-                amplification(matrix(self._frozen(name)).cpu(), B, A, updates.scale, generator)
-                for name, (A, B) in pairs.items()
+                amplification(matrix(self._frozen(name)).cpu(), one.B, one.A, one.scale, generator)
+                for name, one in pairs.items()
             ]
             details[target] = {key: [float(f"{layer[key]:.6g}") for layer in layers] for key in layers[0]}
             middle = layers[(len(layers) - 1) // 2]  # layer 48 of 96
@@ -176,20 +161,18 @@ class Amplified(Study):
             ) from None
 
 
-def compared(
-    first: Iterable[tuple[Tensor, Tensor]], second: Iterable[tuple[Tensor, Tensor]], generator: torch.Generator
-) -> dict[str, Tensor]:
-    """phi of pairs (A, B) of matrices, by kind.
+def compared(first: Iterable[Update], second: Iterable[Update], generator: torch.Generator) -> dict[str, Tensor]:
+    """phi of pairs of updates, by kind.
 
     Returns:
         similarity, update_similarity, gaussian and chance, each (layers, r1, r2).
     """
     found: dict[str, list[Tensor]] = {}
-    for (A1, B1), (A2, B2) in zip(first, second, strict=True):
-        shape = (A1.shape[0], A2.shape[0], A1.shape[1])
+    for one, other in zip(first, second, strict=True):
+        shape = (one.A.shape[0], other.A.shape[0], one.A.shape[1])
         for kind, grid in (
-            ("similarity", similarity(row_directions(A1), row_directions(A2))),
-            ("update_similarity", similarity(update_directions(B1, A1), update_directions(B2, A2))),
+            ("similarity", similarity(row_directions(one.A), row_directions(other.A))),
+            ("update_similarity", similarity(update_directions(one.B, one.A), update_directions(other.B, other.A))),
             ("gaussian", gaussian_similarity(*shape, generator)),
             ("chance", chance(*shape)),
         ):
@@ -213,27 +196,23 @@ def shown(grids: Tensor, *, every: bool) -> dict[str, list[list[float]]]:
     }
 
 
-def read_updates(folder: Path) -> Updates:
+def read_updates(folder: Path) -> dict[str, dict[str, Update]]:
     """Reads the low-rank updates of a PEFT folder.
 
+    Returns:
+        by target ("query"), then by the matrix's name in the network, layer by layer.
     Raises:
         UserError: it holds none, or updates of another kind.
     """
     config, tensors = read_adapter(folder)
-    for key in _NOT_PLAIN:
-        if config.get(key):
-            raise UserError(
-                f"{Path(folder) / CONFIG}: {key} is {config[key]!r}", "only plain low-rank updates are read"
-            )
-    pairs: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
-    for name in sorted((key.removesuffix(_A) for key in tensors if key.endswith(_A)), key=_in_order):
-        pairs.setdefault(name.rpartition(".")[2], {})[name] = (tensors[f"{name}{_A}"], tensors[f"{name}{_B}"])
-    if not pairs:
+    check_plain(config, Path(folder) / CONFIG, PATTERNS)
+    found, _ = updates(config, tensors, folder)
+    if not found:
         raise UserError(f"{Path(folder) / TENSORS} holds no low-rank updates", "name a run whose adapter has some")
-    return Updates(config["lora_alpha"] / config["r"], pairs)
-
-
-_A, _B = ".lora_A.weight", ".lora_B.weight"
+    targets: dict[str, dict[str, Update]] = {}
+    for name in sorted(found, key=_in_order):
+        targets.setdefault(name.rpartition(".")[2], {})[name] = found[name]
+    return targets
 
 
 def _in_order(name: str) -> list[tuple[bool, int, str]]:

@@ -104,16 +104,20 @@ def test_a_stage_trains_predicts_and_leaves_nothing(adapter, toy, tmp_path):
 
 def test_layers_come_in_the_order_of_the_network(tmp_path):
     names = [f"bert.encoder.layer.{layer}.attention.self.query" for layer in range(11)]
-    tensors = {f"{name}.lora_{one}.weight": torch.ones(1, 1) for name in names for one in "AB"}
+    tensors = {f"{name}.lora_A.weight": torch.ones(2, 1) for name in names}
+    tensors |= {f"{name}.lora_B.weight": torch.ones(1, 2) for name in names}
     write_adapter(tmp_path / "product", {"r": 2, "lora_alpha": 6}, tensors)
     updates = read_updates(tmp_path / "product")
-    assert list(updates.pairs["query"]) == names
-    assert updates.scale == 3
+    assert list(updates["query"]) == names
+    assert {one.scale for one in updates["query"].values()} == {3}
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"use_rslora": True}, "use_rslora is True: only plain"), ({"use_dora": True}, "use_dora is True: only plain")],
+    [
+        ({"use_rslora": True}, "use_rslora is True: it is more than plain"),
+        ({"use_dora": True}, "use_dora is True: it is more than plain"),
+    ],
 )
 def test_updates_of_another_kind_are_refused(adapter, settings, message):
     with pytest.raises(UserError, match=message):
