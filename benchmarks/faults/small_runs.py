@@ -27,6 +27,8 @@ COMMON = ("trainer.log_every_n_steps=1", "logger=none", "checkpoint_seconds=0", 
 GLUE = ("task=glue/rte", "task.train_size=96", "task.batch_size=16", "trainer.max_epochs=2")
 KINDS = {
     "lora": ("paper=lora", *GLUE, "inputs.start=null"),
+    "adapter": ("paper=adapter", *GLUE, "paper.bottleneck=4"),
+    "bitfit": ("paper=bitfit", *GLUE),
     "finetune": ("paper=finetune", *GLUE, "trainer.accumulate_grad_batches=2"),
     "frozen": ("paper=frozen", *GLUE, "trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=4"),
     "pretrain/mlm": ("paper=pretrain/mlm", "task.documents=1500", "task.batch_size=64", "trainer.precision=32-true"),

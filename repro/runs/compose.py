@@ -315,12 +315,14 @@ def _is_words(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
+_MODES = ("online", "offline", "disabled", "none")
 _VALUES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "seed": (lambda value: _is_whole(value, -(2**63)), "integer", "a whole number, such as seed=0"),
     "rerun": (_is_truth, "truth value", "true or false"),
     "fast_dev_run": (lambda value: _is_truth(value) or _is_whole(value, 0), "truth value", "true or false"),
     "threads": (lambda value: value == "auto" or _is_whole(value, 1), "number of threads", "auto, or 1 and more"),
     "checkpoint_seconds": (lambda value: isinstance(value, int | float) and value >= 0, "time", "0 or more"),
+    "logger.mode": (lambda value: value in _MODES, "way to log", f"one of {', '.join(_MODES)}"),
     "outside_identity": (_is_words, "list of keys", "[KEY, ...]"),
     "trainer.accumulate_grad_batches": (lambda value: _is_whole(value, 1), "number of batches", "1 or more"),
     "trainer.log_every_n_steps": (lambda value: _is_whole(value, 0), "number of steps", "1 or more"),

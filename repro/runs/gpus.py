@@ -43,7 +43,12 @@ def at_a_time(configs: Sequence[Mapping[str, Any]]) -> int:
         return max(1, len(found) // max(min(_wanted(config), len(found)) for config in configs))
     cores = len(os.sched_getaffinity(0))
     threads = [cores if config["threads"] == "auto" else int(config["threads"]) for config in configs]
-    return max(1, cores // max(1, *threads))
+    processes = [config["trainer"]["devices"] for config in configs]
+    busy = [
+        each * (many if isinstance(many, int) and many > 0 else 1)
+        for each, many in zip(threads, processes, strict=True)
+    ]
+    return max(1, cores // max(1, *busy))
 
 
 def take(config: Mapping[str, Any]) -> None:

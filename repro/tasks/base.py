@@ -97,6 +97,7 @@ class Task(LightningDataModule):
         train_size: how many rows of train are used; None for all.
         draw: whether they are drawn by the seed, the same first ones whatever their number, and not the split's first.
         evaluation_tokens: tokens in a batch that is predicted, padding counted.
+        workers: processes that make batches beside the one that trains; the batches are the same.
 
     Raises:
         UserError: a size is no positive whole number.
@@ -122,6 +123,7 @@ class Task(LightningDataModule):
         train_size: int | None = None,
         draw: bool = False,
         evaluation_tokens: int = 8192,
+        workers: int = 0,
     ) -> None:
         super().__init__()
         sizes = {
@@ -133,12 +135,17 @@ class Task(LightningDataModule):
         for key, size in sizes.items():
             if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
                 raise UserError(f"task.{key}={size} is no positive whole number", f"give one, such as task.{key}=16")
+        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 0:
+            raise UserError(
+                f"task.workers={workers} is no number of processes", "give 0 or more, such as task.workers=2"
+            )
         if not isinstance(draw, bool):
             raise UserError(f"task.draw={draw} is no truth value", "give true or false")
         self.name, self.suite, self.folder, self.seed = name, suite, folder, seed
         self.position = (0, 0)
         self.batch_size, self.max_length = batch_size, max_length
         self.train_size, self.draw, self.evaluation_tokens = train_size, draw, evaluation_tokens
+        self.workers = workers
         self.splits: dict[str, Split] = {}
         self._examples: dict[str, Examples] = {}
         self._tokenizer: PreTrainedTokenizerBase | None = None
@@ -342,7 +349,9 @@ class Task(LightningDataModule):
         return DataLoader(dataset, batch_sampler=batches, collate_fn=self.collate)
 
     def _lengths(self, split: str) -> list[int]:
-        return [len(ids) for ids in self.split(split).dataset["input_ids"]]
+        from pyarrow.compute import list_value_length
+
+        return list_value_length(self.split(split).dataset.data.column("input_ids")).to_pylist()
 
     def _loader(self, split: str, batches: TrainingBatches | EvaluationBatches) -> DataLoader:
         return DataLoader(
@@ -350,6 +359,7 @@ class Task(LightningDataModule):
             batch_sampler=batches,
             collate_fn=partial(self._collated, split),
             pin_memory=torch.cuda.is_available(),
+            num_workers=self.workers,
         )
 
     def _collated(self, split: str, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

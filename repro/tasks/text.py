@@ -138,7 +138,12 @@ class WorldText(Task):
         random = torch.randint(special, network.config.vocab_size, tokens.shape, device=tokens.device)
         shown = torch.where(masked & (kind >= KEPT + RANDOM), self.tokenizer.mask_token_id, tokens)
         shown = torch.where(masked & (kind < RANDOM), random, shown)
+        self._asked = masked.sum()
         return F.cross_entropy(self._logits(network, batch, shown, masked), tokens[masked])
+
+    def weight(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The words that were masked."""
+        return self._asked
 
     def predict(self, network: nn.Module, batch: Mapping[str, Tensor]) -> list[dict[str, Any]]:
         asked = batch["asked"]

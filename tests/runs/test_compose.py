@@ -162,6 +162,7 @@ def test_the_content_of_a_data_file_is_part_of_the_identity(glue_files):
         (["inputs.start=[1]"], r"inputs.start=\[1\] is no input"),
         (["inputs=3"], "inputs=3 has no keys"),
         (["~task=glue/mrpc"], "task can't be left out"),
+        (["logger.mode=of"], "logger.mode=of is no way to log: give one of online, offline"),
         (["~logger.mode=offline"], "logger.mode can't be left out"),
         (["@task.batch_size=16"], "Config group override must be a string"),
         (["scale=local"], "scale=local needs a network of yours: add network=NAME"),

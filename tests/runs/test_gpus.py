@@ -47,6 +47,8 @@ def config(threads=1, accelerator="auto", devices=1, num_nodes=1):
         (0, [config(), config(threads=5)], 3),
         (0, [config(threads="auto")], 1),
         (0, [config(threads=99)], 1),
+        (0, [config(devices=2), config(threads=3)], 5),
+        (0, [config(threads=4, accelerator="cpu", devices=2)], 2),
         (4, [config(threads="auto")], 4),
         (4, [config(accelerator="cpu")], 16),
         (4, [config(), config(accelerator="cpu", threads="auto")], 1),

@@ -35,11 +35,12 @@ COMMON = ("trainer.log_every_n_steps=1", "logger=none", "checkpoint_seconds=0", 
 GLUE = ("task=glue/rte", "task.train_size=96", "task.batch_size=16", "trainer.max_epochs=2")
 KINDS = {
     "lora": ("paper=lora", *GLUE, "inputs.start=null"),
+    "adapter": ("paper=adapter", *GLUE, "paper.bottleneck=4"),
     "finetune": ("paper=finetune", *GLUE, "trainer.accumulate_grad_batches=2"),
     "frozen": ("paper=frozen", *GLUE, "trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=4"),
     "pretrain": ("paper=pretrain/mlm", "task.documents=1500", "task.batch_size=64", "trainer.precision=32-true"),
 }
-BATCHES = {"lora": 12, "finetune": 12, "frozen": 12, "pretrain": 24}
+BATCHES = {"lora": 12, "adapter": 12, "finetune": 12, "frozen": 12, "pretrain": 24}
 
 
 class Kill:
@@ -140,6 +141,13 @@ def test_a_killed_run_ends_with_the_same_bits(kind, seed, network, whole, tmp_pa
         assert record.measures[measure] == uninterrupted.measures[measure], measure
     assert not (one.folder / "checkpoints").exists()
     assert not one.part.exists()
+
+
+def test_batches_made_by_other_processes_are_the_same_also_after_a_kill(network, whole, tmp_path):
+    one = make("lora", network, tmp_path, "++task.workers=2")
+    assert killed(one, lambda: after(Paper, "on_train_batch_end", Kill(7)))
+    execute.execute(one)
+    assert left(one) == whole("lora")[0]
 
 
 def cut_in_training(one, batch: int = 9) -> None:

@@ -97,6 +97,7 @@ def test_words_are_masked_at_the_shares_of_their_segments_and_specials_never(fol
         share * int((words & (batch["token_type_ids"] == segment)).sum()) for segment, share in enumerate((0.05, 0.4))
     )
     assert asked == pytest.approx(wanted, rel=0.05)
+    assert task.weight(batch) == asked  # so are the losses of several processes weighed
     mask = seen.seen[0] == task.tokenizer.mask_token_id
     assert int(mask.sum()) == pytest.approx(
         0.5 * asked, rel=0.08
