@@ -54,7 +54,7 @@ def _full(place: Path, network: Path, chance: random.Random, bits: dict[str, str
     recorded = words("lora", network, place, "seed=7")
     in_child(command(*recorded, "--quiet"))
     before = digests(composed(recorded).folder)
-    used, refused = sum(file.stat().st_size for file in place.rglob("*") if file.is_file()), 0
+    used, refused = _used(place), 0
     for number in range(count):
         overrides = words("finetune", network, place, f"runs_dir={place}/{number}")
         _remount(place, f"size={used + int(size * chance.uniform(0.05, 2.0)) >> 10}k")
@@ -64,7 +64,7 @@ def _full(place: Path, network: Path, chance: random.Random, bits: dict[str, str
         _remount(place, f"size={ROOM}")
         again = in_child(command(*overrides, "--quiet"))
         row = row.with_one(_same(again, overrides, bits))
-        used = sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) + (1 << 16)
+        used = _used(place)
     return row.said(f"{refused} of {count} runs lacked room")
 
 
@@ -163,6 +163,12 @@ def _mounted(place: Path) -> bool:
 
 def _remount(place: Path, option: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{option}", str(place)], check=True, capture_output=True)
+
+
+def _used(place: Path) -> int:
+    """Returns the bytes that a file system has given away, in whole pages."""
+    found = os.statvfs(place)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize + (1 << 16)
 
 
 def _umount(place: Path) -> None:
