@@ -232,8 +232,6 @@ def _import() -> None:
     """Imports what a run needs, a fifth faster with the collector of garbage off: it finds none among modules."""
     gc.disable()
     try:
-        import datasets  # noqa: F401 (tasks use it)
-
         import repro.runs.execute  # noqa: F401
     finally:
         gc.freeze()  # modules stay: they need not be looked through again
