@@ -13,6 +13,7 @@ from typing import Any
 
 from repro import paths
 from repro.errors import UserError, did_you_mean
+from repro.ledger.claim_file import check_keys
 from repro.ledger.match import check_alike, matches
 from repro.ledger.published import about, published
 from repro.ledger.tables import SCALES, Cell, Notes, Result, Row, Table, number_of, result, summary_cell, trainable_cell
@@ -112,27 +113,16 @@ def plans(paper: str) -> list[Mapping[str, Any]]:
         raise UserError(f"{file} holds no list of analyses", "it ships with the project: restore it")
     for plan in listed:
         where = f"{file}: {plan.get('name') if isinstance(plan, Mapping) else plan}"
-        _check(plan, _NEEDED, _PLAN, where)
+        check_keys(plan, _NEEDED, _PLAN, where)
         if plan["kind"] not in KINDS:
             raise UserError(f"{where} has the kind {plan['kind']}", did_you_mean(str(plan["kind"]), KINDS))
         for panel in plan.get("panels", ()):
-            _check(panel, _PANEL, _PANEL, where)
+            check_keys(panel, _PANEL, _PANEL, where)
         for line in plan.get("lines", ()):
-            _check(line, ("label",), _LINE, where)
+            check_keys(line, ("label",), _LINE, where)
             for point in line.get("points", plan.get("points", ())):
-                _check(point, (), _POINT, where)
+                check_keys(point, (), _POINT, where)
     return listed
-
-
-def _check(one: Any, needed: Sequence[str], known: Sequence[str], where: str) -> None:
-    if not isinstance(one, Mapping):
-        raise UserError(f"{where} is no mapping", "see the others of this file")
-    for key in needed:
-        if key not in one:
-            raise UserError(f"{where} has no {key}", f"it needs {', '.join(needed)}")
-    for key in one:
-        if key not in known:
-            raise UserError(f"{where} has an unknown key {key}", did_you_mean(str(key), known))
 
 
 def conditions(plan: Mapping[str, Any]) -> list[dict[str, Any]]:

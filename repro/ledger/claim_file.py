@@ -42,11 +42,11 @@ def claims(paper: str) -> list[Claim]:
 
 
 def _claim(one: Any, where: str) -> Claim:
-    _check_keys(one, _CLAIM, _CLAIM, where)
+    check_keys(one, _CLAIM, _CLAIM, where)
     contrasts = []
     for number, line in enumerate(one["contrasts"], 1):
         place = f"{where}, contrast {number}"
-        _check_keys(line, _CONTRAST[:4], _CONTRAST, place)
+        check_keys(line, _CONTRAST[:4], _CONTRAST, place)
         if line.get("test") is not None:
             _check_test(line["test"], place)
         contrasts.append(
@@ -63,7 +63,12 @@ def _claim(one: Any, where: str) -> Claim:
     return Claim(**words, needs=tuple(one["needs"] or ()), contrasts=tuple(contrasts))
 
 
-def _check_keys(one: Any, needed: Iterable[str], known: Sequence[str], where: str) -> None:
+def check_keys(one: Any, needed: Iterable[str], known: Sequence[str], where: str) -> None:
+    """Refuses an entry of a file of facts that lacks a key, or has one that nothing reads.
+
+    Raises:
+        UserError: it names the place and the key.
+    """
     if not isinstance(one, Mapping):
         raise UserError(f"{where} is no mapping", "see CONTRIBUTING")
     for key in needed:
@@ -75,10 +80,10 @@ def _check_keys(one: Any, needed: Iterable[str], known: Sequence[str], where: st
 
 
 def _check_test(test: Any, where: str) -> None:
-    _check_keys(test, (), _TEST, where)
+    check_keys(test, (), _TEST, where)
     try:
         Region.of(test.get("region") or {})
     except (ValueError, TypeError) as error:
         raise UserError(f"{where}: {error}", "region: {at_least: -0.5}") from None
     for scale, other in (test.get("analogue") or {}).items():
-        _check_keys(other, ("replaces",), _TEST, f"{where}, analogue at {scale}")
+        check_keys(other, ("replaces",), _TEST, f"{where}, analogue at {scale}")

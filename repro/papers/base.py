@@ -191,6 +191,14 @@ class Paper(LightningModule):
             self._steps_began = time.perf_counter()
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
+        """Watches, counts and logs a batch's loss.
+
+        Args:
+            batch: what the task's collate made, on the device; marked IDLE where this process has no part of it.
+            batch_idx: Lightning's number of it; `batches` counts ours.
+        Returns:
+            the scalar whose gradients are taken: the loss, of several processes this one's part of the whole batch's.
+        """
         idle = IDLE in batch
         if idle:
             batch = {name: value for name, value in batch.items() if name != IDLE}
