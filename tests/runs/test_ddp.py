@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import small_runs
 from safetensors.torch import load_file
 
 from repro.errors import UserError
@@ -26,17 +27,7 @@ from repro.runs.execute import execute
 from repro.runs.processes import together
 from repro.world import vocabulary
 
-NETWORK = {
-    "model_type": "bert",
-    "architectures": ["BertForMaskedLM"],
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 64,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-}
+NETWORK = small_runs.NETWORK | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 WORDS = (
     "paper=lora",
     "task=glue/rte",
